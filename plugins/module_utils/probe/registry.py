@@ -1,0 +1,32 @@
+# Copyright: (c) 2026, sre.incident_response contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which sources exist, for which kind of service or for the machine, and how long each may take.
+
+Adding a source is one file with ``collect(ctx)`` and one line here.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .context import Context
+
+
+@dataclass(frozen=True)
+class Source:
+    """``collect`` answers for services of ``kinds`` (empty: for the machine) within ``limit_s`` seconds.
+
+    ``needs_container``: runs only for services that declare a container.
+    """
+
+    name: str
+    collect: Callable[[Context], dict[str, Any]]
+    kinds: tuple[str, ...] = ()
+    limit_s: float = 8.0
+    needs_container: bool = False
+
+
+SERVICE_SOURCES: list[Source] = []
+MACHINE_SOURCES: list[Source] = []
