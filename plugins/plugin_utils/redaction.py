@@ -1,0 +1,233 @@
+# Copyright: (c) 2026, sre.incident_response contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Take secrets out of everything that is written to a journal or a report, or printed.
+
+Replacements contain no quote and no backslash, so a JSON document inside a string stays valid JSON.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.sre.incident_response.plugins.plugin_utils.text import clean
+
+MARK = "[redacted]"
+MAX_TEXT = 16_000  # characters kept of one string: more belongs into an evidence file
+_MAX_SCANNED = 256_000  # characters looked at before cutting, so that a secret is never cut in two and then missed
+_MAX_DEPTH = 40
+_SHORTEST_CUSTOM = 3  # a shorter literal would blank out half of every sentence
+
+_SECRET_WORD = (
+    r"(?:pass(?:word|wd|phrase|code)|pwd|secret|token|jwt|bearer|credentials?|dsn_?password|"
+    r"(?:api|access|private|secret|signing|encryption|account|shared|auth|master|session|service)[_.-]?key|"
+    r"secret[_.-]?access[_.-]?key|(?:session|csrf|xsrf)[_.-]?id|requirepass|masterauth|authorization|cookie)"
+)
+_NOT_A_SECRET = ("(redacted)", "null", "None", "true", "false", "***", "********")
+_SECRET_KEY = re.compile(rf"(?:^|[^a-z])(?:[a-z0-9]*{_SECRET_WORD}|[a-z0-9]+(?<!proxy)[_-]pass)$", re.IGNORECASE)
+
+# What follows a key in `key=value`, `"key": "value"` and in the same escaped inside a string: \"key\": \"value\"
+_ASSIGN = r"(?P<assign>\\{0,3}[\"']?\s{0,4}(?:=>|=|:(?!//))\s{0,4})"
+_VALUE = (
+    r"(?:(?P<quote>[\"'])(?P<quoted>(?:\\.|(?!(?P=quote))[^\\])+)(?P=quote)"
+    r"|(?P<escape>\\{1,3}[\"'])(?P<escaped>(?:(?!(?P=escape)).)+)(?P=escape)"
+    r"|(?P<unclosed>\\{0,3}[\"'])(?P<rest>[^\n\"']+)$"
+    r"|(?P<bare>[^\s,;&\"'\\(){}<>|]+))"
+)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One kind of secret: its name in the count, what it looks like, and what stays of it."""
+
+    kind: str
+    pattern: re.Pattern[str]
+    replacement: str | Callable[[re.Match[str]], str]
+    hints: tuple[str, ...]  # lower-case substrings, one of which such a text always contains: most texts are skipped quickly
+
+
+def _keep_assignment(match: re.Match[str]) -> str:
+    """Blank the value of `key=value`, keeping its quotes."""
+    value = next(filter(None, match.group("quoted", "escaped", "rest", "bare")))
+    if value.startswith("[redacted") or value in _NOT_A_SECRET:
+        return match.group(0)
+    before = next(filter(None, match.group("quote", "escape", "unclosed")), "")
+    after = "" if match.group("unclosed") else before
+    return f"{match.group('key')}{match.group('assign')}{before}{MARK}{after}"
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "private key",
+        re.compile(
+            r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----"
+            r"(?:(?:(?!-----BEGIN ).)*?-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----|(?:[A-Za-z0-9+/=\s]|\\[nr])*)",
+            re.DOTALL,
+        ),
+        MARK,
+        ("private key",),
+    ),
+    Rule(
+        "password in a URL",
+        re.compile(r"\b((?:postgres|postgresql|mysql|mariadb|rediss?|amqps?|mongodb)(?:\+[a-z0-9]+)?://[^\s:/@\"'<>\\]*):(?!\[redacted\]@)[^\s\"'<>\\]+@", re.IGNORECASE),
+        rf"\1:{MARK}@",
+        ("://",),
+    ),
+    Rule(
+        "password in a URL",
+        re.compile(r"(?<![a-z0-9+.-])([a-z][a-z0-9+.-]{0,30}://[^\s:/@\"'<>\\]*):(?!\[redacted\]@)[^\s/\"'<>\\]+@", re.IGNORECASE),
+        rf"\1:{MARK}@",
+        ("://",),
+    ),
+    Rule(
+        "token in a URL",
+        re.compile(r"(?<![a-z0-9+.-])([a-z][a-z0-9+.-]{0,30}://)[^\s:/@\"'<>\\\[]{16,}@", re.IGNORECASE),
+        rf"\1{MARK}@",
+        ("://",),
+    ),
+    Rule("JSON web token", re.compile(r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)?"), MARK, ("eyj",)),
+    Rule(
+        "authorization",
+        re.compile(
+            r"(?P<key>\b(?:proxy-)?authorization)" + _ASSIGN + r"(?P<quote>\\{0,3}[\"'])?(?:(?:basic|bearer|digest|token|negotiate|apikey)\s+)?(?!\[redacted)[^\s\"'\\,;]+",
+            re.IGNORECASE,
+        ),
+        rf"\g<key>\g<assign>\g<quote>{MARK}",
+        ("authorization",),
+    ),
+    Rule(
+        "authorization",
+        re.compile(r"\b(basic|bearer)\s+(?:(?=[A-Za-z+/_~.-]*[0-9=])[A-Za-z0-9+/=._~-]{8,}|[A-Za-z+/._~-]{20,})", re.IGNORECASE),
+        rf"\1 {MARK}",
+        ("basic", "bearer"),
+    ),
+    Rule(
+        "cookie",
+        re.compile(r"(\b(?:set-)?cookie\\{0,3}[\"']?\s{0,4}[:=]\s{0,4}\\{0,3}[\"']?)(?!\[redacted)[^\r\n\"'\\]+", re.IGNORECASE),
+        rf"\1{MARK}",
+        ("cookie",),
+    ),
+    Rule("cloud key", re.compile(r"\b(?:AKIA|ASIA|AROA|AIDA|AGPA|ANPA)[A-Z0-9]{16}\b"), MARK, ("akia", "asia", "aroa", "aida", "agpa", "anpa")),
+    Rule("cloud key", re.compile(r"\bAIza[0-9A-Za-z_-]{35}"), MARK, ("aiza",)),
+    Rule(
+        "access token",
+        re.compile(
+            r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}|xox[abeoprs]-[A-Za-z0-9-]{10,}|"
+            r"(?:sk|rk)_(?:live|test)_[A-Za-z0-9]{10,}|sk-[A-Za-z0-9_-]{20,}|npm_[A-Za-z0-9]{30,}|SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}|hvs\.[A-Za-z0-9_-]{20,})"
+        ),
+        MARK,
+        ("gh", "glpat-", "xox", "sk_", "rk_", "sk-", "npm_", "sg.", "hvs."),
+    ),
+    Rule("access token", re.compile(r"(hooks\.slack\.com/(?:services|workflows)/)(?!\[redacted)[A-Za-z0-9/_-]+"), rf"\1{MARK}", ("hooks.slack.com",)),
+    Rule("password in SQL", re.compile(r"\b(password|identified\s+by)(\s+E?)'(?!\[redacted\]')(?:[^']|'')*'", re.IGNORECASE), rf"\1\2'{MARK}'", ("password", "identified")),
+    Rule(
+        "secret argument",
+        re.compile(
+            r"(--?(?:[a-z0-9-]*(?:password|passwd|secret|token|api-key)|pass)[ \t]+|\bredis-cli\b[^|\n]{0,200}?\s-a\s+|\b(?:requirepass|masterauth)\s+)"
+            r"(?!-|\[redacted)[^\s\"'\\]+",
+            re.IGNORECASE,
+        ),
+        rf"\1{MARK}",
+        ("-pass", "password", "passwd", "-secret", "secret ", "token", "api-key", "redis-cli", "requirepass", "masterauth"),
+    ),
+    Rule("secret argument", re.compile(r"(\bcurl\b[^|\n]{0,400}?\s(?:-u|--user)[= ]?\s*[^\s:\"']+:)(?!\[redacted)[^\s\"']+"), rf"\1{MARK}", ("curl",)),
+    Rule(
+        "secret value",
+        re.compile(rf"(?P<key>(?<![A-Za-z0-9])(?:[A-Za-z0-9_.-]{{0,60}}{_SECRET_WORD}|[A-Za-z0-9]{{1,40}}(?<!proxy)[_-]pass))" + _ASSIGN + _VALUE, re.IGNORECASE | re.DOTALL),
+        _keep_assignment,
+        ("pass", "pwd", "secret", "token", "jwt", "bearer", "credential", "key", "id", "masterauth", "authorization", "cookie"),
+    ),
+)
+
+
+@dataclass
+class Redactor:
+    """Cleans values for the journal and counts what it took out.
+
+    `custom` are more secrets of the user: plain texts, or regular expressions written as "regex:...".
+    `problems` says in one sentence each which of them could not be used as asked.
+    """
+
+    custom: Iterable[str] = ()
+    removed: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._custom = [pattern for entry in self.custom if (pattern := self._compile(str(entry))) is not None]
+
+    def _compile(self, entry: str) -> re.Pattern[str] | None:
+        if entry.startswith("regex:"):
+            try:
+                return re.compile(entry.removeprefix("regex:"))
+            except re.error as error:
+                self.problems.append(f"incident_redact: '{entry}' is not a regular expression ({error}); it is used as plain text.")
+                entry = entry.removeprefix("regex:")
+        if len(entry) < _SHORTEST_CUSTOM:
+            self.problems.append(f"incident_redact: an entry of {len(entry)} characters is ignored; give at least {_SHORTEST_CUSTOM}.")
+            return None
+        return re.compile(re.escape(entry))
+
+    def text(self, text: str) -> str:
+        """Return the text without control characters and secrets, cut to `MAX_TEXT` characters."""
+        scanned = clean(text[:_MAX_SCANNED])
+        lowered = scanned.lower()
+        for rule in RULES:
+            if any(hint in lowered for hint in rule.hints):
+                scanned = self._apply(rule, scanned)
+        for pattern in self._custom:
+            scanned, count = pattern.subn(MARK, scanned)
+            if count:
+                self.removed["incident_redact"] += count
+        if len(scanned) > MAX_TEXT or len(text) > _MAX_SCANNED:
+            return f"{scanned[:MAX_TEXT]} [{max(len(scanned), len(text)) - MAX_TEXT} more characters cut]"
+        return scanned
+
+    def _apply(self, rule: Rule, text: str) -> str:
+        def replace(match: re.Match[str]) -> str:
+            replaced = rule.replacement(match) if callable(rule.replacement) else match.expand(rule.replacement)
+            if replaced != match.group(0):
+                self.removed[rule.kind] += 1
+            return replaced
+
+        return rule.pattern.sub(replace, text)
+
+    def value(self, value: Any) -> Any:
+        """Return a copy of any value as plain JSON data (dict, list, str, int, float, bool, None), cleaned and without secrets."""
+        return self._value(value, secret=False, depth=0)
+
+    def _value(self, value: Any, secret: bool, depth: int) -> Any:
+        if value is None or isinstance(value, bool):
+            return value
+        if depth > _MAX_DEPTH:
+            return "[nested too deeply]"
+        if isinstance(value, dict):
+            return self._mapping(value, secret, depth)
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return [self._value(item, secret, depth + 1) for item in value]
+        if secret and value not in ("", MARK):
+            self.removed["secret value"] += 1
+            return MARK
+        if isinstance(value, float):
+            return value if math.isfinite(value) else None
+        if isinstance(value, int):
+            return int(value)
+        return self.text(str(value))
+
+    def _mapping(self, mapping: dict[Any, Any], secret: bool, depth: int) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for raw_key, item in mapping.items():
+            key = self.text(str(raw_key))
+            while key in result:  # two keys may look the same once cleaned; losing one would lose evidence
+                key += "'"
+            result[key] = self._value(item, secret or is_secret_key(key), depth + 1)
+        return result
+
+
+def is_secret_key(key: str) -> bool:
+    """Say whether the value under this key of a dictionary is a secret by its name ("login_password", "X-Api-Key")."""
+    return bool(_SECRET_KEY.search(key))
