@@ -25,7 +25,7 @@ OPERATORS = (">=", ">", "<=", "<", "==", "in")
 LEVELS = ("critical", "warning", "info")
 
 TEXT_KEYS = ("id", "question", "message", "ok", "unit", "thresholds_from", "mitigation", "privilege", "trap", "operator", "role")
-EXPRESSION_KEYS = ("when", "each", "value", "since", "critical_if", "warning_if", "info_if", "critical_needs", "warning_needs")
+EXPRESSION_KEYS = ("when", "each", "value", "since", "critical_if", "warning_if", "info_if", "unknown_if", "critical_needs", "warning_needs")
 LIST_KEYS = ("kinds", "needs", "evidence")
 MAP_KEYS = ("facts", "target")
 KEYS = frozenset((*TEXT_KEYS, *EXPRESSION_KEYS, *LIST_KEYS, *MAP_KEYS, *LEVELS))
@@ -84,6 +84,11 @@ class Check:
         return self.raw_id.replace("{target}", TARGETS.get(kind, "host"))
 
     @property
+    def source(self) -> str:
+        """The source that it mainly looks at."""
+        return str(next(iter(self.entry["needs"]), "collect"))
+
+    @property
     def ids(self) -> list[str]:
         """Every id that its findings can have."""
         return list(dict.fromkeys(self.id_for(kind) for kind in self.entry["kinds"]))
@@ -98,7 +103,7 @@ def entry_problems(entry: Any) -> list[str]:
         return [f"a check must be a dictionary, not {value_text(entry)}"]
     name = f"check {clean_text(entry.get('id', '(without id)'), 80)}"
     found = [f"{name} has the unknown key {key}{_nearest(str(key), KEYS)}" for key in entry if key not in KEYS]
-    found += [f"{name} has no {key}" for key in REQUIRED if not entry.get(key)]
+    found += [f"{name} has no {key}" for key in REQUIRED if entry.get(key) is None or (entry[key] in ("", []) and key != "needs")]
     found += [f"{name}: {key} must be a text" for key in TEXT_KEYS if entry.get(key) is not None and not isinstance(entry[key], str)]
     found += [f"{name}: {key} must be a list" for key in LIST_KEYS if key in entry and not isinstance(entry[key], (list, tuple))]
     found += [f"{name}: {key} must be a dictionary" for key in MAP_KEYS if key in entry and not isinstance(entry[key], Mapping)]
@@ -130,7 +135,7 @@ def _level_problems(entry: Mapping[str, Any]) -> Iterable[str]:
     thresholds = [level for level in LEVELS if entry.get(level) is not None]
     if thresholds and not entry.get("value"):
         yield f"it has a threshold ({', '.join(thresholds)}) but no value"
-    if not thresholds and not any(entry.get(f"{level}_if") for level in LEVELS):
+    if not thresholds and not any(entry.get(f"{level}_if") for level in (*LEVELS, "unknown")):
         yield "it can never find anything: give a threshold or critical_if, warning_if or info_if"
 
 
@@ -259,9 +264,11 @@ def evaluate_all(checks: Sequence[Check], subjects: Sequence[Subject], check_rol
     found: list[Finding] = []
     for subject in subjects:
         fitting = [check for check in checks if subject.kind in check.entry["kinds"]]
-        if subject.unavailable is not None and fitting:
-            found.append(_not_assessed(subject, fitting, check_role))
-            continue
+        if subject.unavailable is not None:
+            blind = [check for check in fitting if check.entry["needs"]]
+            fitting = [check for check in fitting if not check.entry["needs"]]
+            if blind:
+                found.append(_not_assessed(subject, blind, check_role))
         for check in fitting:
             found.extend(evaluate(check, subject, check_role))
     return sorted(found, key=sort_key)
@@ -303,17 +310,38 @@ def _answers(check: Check, subject: Subject, check_role: str) -> list[Finding]:
         return [_answer(check, subject, check_role, subject.document)]
     items = _search(check, "each", subject.document)
     if not isinstance(items, list):
-        raise UndecidedError(f"{check.entry['needs'][0]} gave no list to look at")
-    answers = [_answer(check, subject, check_role, {**subject.document, "item": item}) for item in items]
+        raise UndecidedError(f"{check.source} gave no list to look at")
+    answers = _distinct(_answer_or_unknown(check, subject, check_role, item) for item in items)
     bad = sorted((finding for finding in answers if finding.state != OK), key=sort_key)
     if len(bad) > EACH_LIMIT:
-        bad[EACH_LIMIT - 1].evidence.append({"source": str(check.entry["needs"][0]), "text": f"and {len(bad) - EACH_LIMIT} more of the same kind"})
+        bad[EACH_LIMIT - 1].evidence.append({"source": check.source, "text": f"and {len(bad) - EACH_LIMIT} more of the same kind"})
     if bad:
         return bad[:EACH_LIMIT]
     fine = _blank(check.id_for(subject.kind), check.entry["question"], check.entry["role"], subject, check_role, check)
     fine.state = OK
-    fine.summary = clean_text(check.entry.get("ok") or f"nothing among {len(answers)}" if answers else check.entry.get("ok") or "nothing of the kind")
+    fine.summary = clean_text(check.entry.get("ok") or (f"nothing among {len(items)}" if items else "nothing of the kind"))
     return [fine]
+
+
+def _answer_or_unknown(check: Check, subject: Subject, check_role: str, item: Any) -> Finding:
+    """An element that can't be judged must not hide the others."""
+    try:
+        return _answer(check, subject, check_role, {**subject.document, "item": item})
+    except UndecidedError as reason:
+        return _unknown(check, subject, check_role, str(reason))
+
+
+def _distinct(answers: Iterable[Finding]) -> list[Finding]:
+    """Without unknowns that say the same thing twice."""
+    kept: list[Finding] = []
+    reasons: set[str | None] = set()
+    for finding in answers:
+        if finding.state == UNKNOWN and finding.reason in reasons:
+            continue
+        if finding.state == UNKNOWN:
+            reasons.add(finding.reason)
+        kept.append(finding)
+    return kept
 
 
 def _answer(check: Check, subject: Subject, check_role: str, document: Mapping[str, Any]) -> Finding:
@@ -325,8 +353,11 @@ def _answer(check: Check, subject: Subject, check_role: str, document: Mapping[s
     if "value" in check.expressions:
         value = _search(check, "value", scope)
         if value is None:
-            raise UndecidedError(f"{check.entry['needs'][0]} does not tell it ({clean_text(check.entry['value'], 100)} has no value)")
+            raise UndecidedError(f"{check.source} does not tell it ({clean_text(check.entry['value'], 100)} has no value)")
     scope["value"] = value
+    names = {**facts, "value": value, "unit": check.entry.get("unit"), "service": subject.service, "host": subject.host}
+    if "unknown_if" in check.expressions and is_true(_search(check, "unknown_if", scope)):
+        raise UndecidedError(format_text(check.entry["message"], names))
     severity = _severity(check, scope, value)
     finding = _blank(check.id_for(subject.kind), check.entry["question"], check.entry["role"], subject, check_role, check)
     finding.state = FINDING if severity else OK
@@ -334,13 +365,12 @@ def _answer(check: Check, subject: Subject, check_role: str, document: Mapping[s
     finding.value = value if isinstance(value, (str, bool, int, float)) else None
     if isinstance(finding.value, str):
         finding.value = clean_text(finding.value)
-    names = {**facts, "value": value, "unit": check.entry.get("unit"), "service": subject.service, "host": subject.host}
     if severity is None:
         finding.summary = format_text(check.entry.get("ok") or check.entry["message"], names)
         return finding
     finding.summary = format_text(check.entry["message"], names)
     finding.evidence = [
-        {"source": str(check.entry["needs"][0]), "text": format_text(text, names)}
+        {"source": check.source, "text": format_text(text, names)}
         for text in check.entry.get("evidence") or []
         if all(names.get(name) is not None for name in PLACEHOLDER.findall(text))
     ]
@@ -355,7 +385,7 @@ def _severity(check: Check, scope: Mapping[str, Any], value: Any) -> str | None:
         if f"{level}_if" in check.expressions:
             answer = _search(check, f"{level}_if", scope)
             if answer is None and value is None:
-                raise UndecidedError(f"{check.entry['needs'][0]} does not tell it ({clean_text(check.entry[f'{level}_if'], 100)} has no value)")
+                raise UndecidedError(f"{check.source} does not tell it ({clean_text(check.entry[f'{level}_if'], 100)} has no value)")
             if is_true(answer):
                 return level
         if level in check.thresholds and _reached(check, value, check.thresholds[level]):
@@ -372,7 +402,7 @@ def _reached(check: Check, value: Any, threshold: Any) -> bool:
     if operator == "==":
         return bool(value == threshold)
     if not are_numbers(value):
-        raise UndecidedError(f"{check.entry['needs'][0]} gave {value_text(value)} where a number was expected")
+        raise UndecidedError(f"{check.source} gave {value_text(value)} where a number was expected")
     outcomes: dict[str, bool] = {">=": value >= threshold, ">": value > threshold, "<=": value <= threshold, "<": value < threshold}
     return outcomes[operator]
 

@@ -1,0 +1,223 @@
+# Copyright: (c) 2026, sre.incident_response contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Facts that no single source tells: they compare several sources or several services. Pure.
+
+``None`` means that it can't be told, never that all is well.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from .expressions import epoch, iso_time
+from .findings import clean_text
+from .shapes import items, mapping, source_data, texts
+
+if TYPE_CHECKING:
+    from .estate import Estate, Service
+
+# Containers of one `docker compose up` or playbook are created within seconds; one that is this much younger than another one it works
+# with was created again.
+RECREATED_GAP_S = 60.0
+# A new release answers its first requests at once, and clocks of log lines and of the engine differ a little.
+ONSET_BEFORE_S = 30.0
+ONSET_AFTER_S = 1800.0
+
+# Errors that say which *other* part failed. A new error of this sort is no evidence against a new release.
+OF_SOMETHING_ELSE = re.compile(
+    r"too many clients|remaining connection slots|too many connections|lock timeout|lock_timeout|statement timeout|deadlock|QueuePool|PoolTimeout|pool timeout"
+    r"|couldn't get a connection|connection (?:refused|reset|timed? ?out|is closed|closed|failed|lost)|could ?n[o']t? connect|server closed the connection"
+    r"|terminating connection|OperationalError|InterfaceError|AdminShutdown|password authentication|read-only transaction|No space left|Errno \d+"
+    r"|OOM command|OutOfMemoryError|MISCONF|READONLY|LOADING|BUSY |max number of clients|NOAUTH"
+    r"|ConnectTimeout|ReadTimeout|ConnectError|ReadError|timed? ?out|TimeoutError|HTTPStatusError|Service Unavailable|Bad Gateway|Gateway Time"
+    r"|status(?:_code)?[ =:]+(?:429|5\d\d)|\b50[234]\b|Name or service not known|name resolution|getaddrinfo|certificate|SSL",
+    re.IGNORECASE,
+)
+_ADDRESS = re.compile(r"(?:https?://)?(\d{1,3}(?:\.\d{1,3}){3})(?::\d+)?")
+
+
+def derive(estate: Estate, service: Service) -> dict[str, Any]:
+    """``derived`` of one service as docs/architecture.md lists it."""
+    return {
+        "dependencies": {node.name: {"kind": node.kind, "host": node.host} for node in estate.calls(service.node)},
+        "callers": [node.name for node in estate.callers(service.node)],
+        "path": path_sentence(estate, service),
+        "proxy_only": proxy_only(estate, service),
+        "upstream_ip_stale": upstream_ip_stale(estate, service),
+        "deploy": deploy(estate, service),
+        "networks_shared": networks_shared(estate, service),
+    }
+
+
+def path_sentence(estate: Estate, service: Service) -> str:
+    """From the users to this service and on to what it calls: ``proxy -> backend -> db, redis``."""
+    chain = [service.name]
+    node = service.node
+    while True:
+        callers = [caller for caller in estate.callers(node) if caller.name not in chain]
+        if not callers:
+            break
+        node = callers[0]
+        chain.insert(0, node.name)
+    below = ", ".join(sorted(callee.name for callee in estate.calls(service.node)))
+    return clean_text(" -> ".join([*chain, below] if below else chain))
+
+
+# -- proxy -------------------------------------------------------------------------------------------------------------------------
+
+
+def endpoint(service: Service, name: str) -> dict[str, Any]:
+    """One endpoint that the probe asked, empty when it was not asked."""
+    return mapping(mapping(service.data("http").get("endpoints")).get(name))
+
+
+def proxy_only(estate: Estate, service: Service) -> bool | None:
+    """True when the path through this proxy fails while every backend behind it answers when it is asked itself."""
+    if service.kind != "nginx":
+        return None
+    own = endpoint(service, "live")
+    backends = [other for other in estate.services if other.kind == "fastapi" and other.node in estate.calls(service.node)]
+    answers = [bool((endpoint(backend, "direct") or endpoint(backend, "live")).get("ok")) for backend in backends]
+    if not own or not backends or not all(endpoint(backend, "direct") or endpoint(backend, "live") for backend in backends):
+        return None
+    # A failed handshake or name never got as far as the backend: that is tls.* or dns.*.
+    return not own.get("ok") and own.get("error_kind") not in ("tls", "dns") and all(answers)
+
+
+def upstream_ip_stale(estate: Estate, service: Service) -> dict[str, Any] | None:
+    """Whether nginx fails to reach addresses that no container behind it has (any more)."""
+    if service.kind != "nginx":
+        return None
+    behind = [other for other in estate.services if other.node in estate.calls(service.node)]
+    current = sorted({str(network.get("ip")) for other in behind for network in _networks(other).values() if network.get("ip")})
+    errlog = mapping(service.data("logs").get("errlog"))
+    seen: set[str] = set()
+    for kind in ("connect_refused", "timed_out"):
+        for upstream in texts(mapping(errlog.get(kind)).get("upstreams")):
+            match = _ADDRESS.match(upstream)
+            if match:
+                seen.add(match.group(1))
+    if not current or not errlog:
+        return None
+    return {"stale": bool(seen) and not seen & set(current), "seen": sorted(seen), "current": current}
+
+
+def _networks(service: Service) -> dict[str, dict[str, Any]]:
+    return {name: mapping(network) for name, network in mapping(service.data("container").get("networks")).items()}
+
+
+def networks_shared(estate: Estate, service: Service) -> dict[str, Any] | None:
+    """Dependencies in running containers of the same machine with which this container shares no Docker network."""
+    own = set(_networks(service))
+    if not own or "host" in own:
+        return None
+    apart = []
+    for node in estate.calls(service.node):
+        other = estate.service(node.name, node.host)
+        if other is None or other.host != service.host or not other.data("container").get("running"):
+            continue
+        theirs = set(_networks(other))
+        if "host" not in theirs and not own & theirs:
+            apart.append(other.name)
+    return {"apart": sorted(apart), "own": sorted(own)}
+
+
+# -- deploy ------------------------------------------------------------------------------------------------------------------------
+
+
+def deploy(estate: Estate, service: Service) -> dict[str, Any] | None:
+    """Whether the container is a new one in an old place, and whether errors began with it.
+
+    ``kind``: ``release`` (another image than before), ``recreate`` (the same image, or nobody knows), ``first`` (as old as what it works
+    with: the stack was started then). ``onset_after_s`` is signed: a deploy after the first errors is a reaction to them.
+    """
+    container = service.data("container")
+    created = epoch(container.get("created_at"))
+    if created is None or not container.get("created_at"):
+        return None
+    machine = estate.machines[service.host]
+    told = _told_change(estate, service)
+    kind = _deploy_kind(estate, service, created, told)
+    onset = _onset(estate, service)
+    after = None if onset is None else round(onset - created, 1)
+    bugs = new_bugs(service)
+    return {
+        "kind": kind,
+        "created_at": iso_time(created),
+        "age_s": round(max(0.0, machine.now - created), 1),
+        "onset": iso_time(onset),
+        "onset_after_s": after,
+        "correlated": kind != "first" and after is not None and -ONSET_BEFORE_S <= after <= ONSET_AFTER_S,
+        "failing": failing(estate, service),
+        "new_bugs": bugs,
+        "previous_image": told.get("previous_image"),
+        "previous_image_id": told.get("previous_image_id"),
+        "previous_version": told.get("previous_version"),
+    }
+
+
+def _told_change(estate: Estate, service: Service) -> dict[str, Any]:
+    """What is known about the container's predecessor: from an earlier run's evidence, else from the engine's events."""
+    remembered = estate.previous.get(service.node)
+    if remembered:
+        return remembered
+    name = str(service.spec.get("container") or service.name)
+    for change in items(source_data(estate.machines[service.host].sources, "changes").get("recent")):
+        if change.get("kind") in ("deploy", "recreate") and name in (change.get("container"), change.get("what"), change.get("name")):
+            return {
+                "kind": "release" if change["kind"] == "deploy" else "recreate",
+                "previous_image": change.get("previous_image"),
+                "previous_image_id": change.get("previous_image_id"),
+            }
+    return {}
+
+
+def _deploy_kind(estate: Estate, service: Service, created: float, told: dict[str, Any]) -> str:
+    if told.get("kind"):
+        return str(told["kind"])
+    around = [*estate.calls(service.node), *estate.callers(service.node)]
+    for node in around:
+        other = estate.service(node.name, node.host)
+        theirs = epoch(other.data("container").get("created_at")) if other and other.host == service.host else None
+        if theirs is not None and created - theirs >= RECREATED_GAP_S:
+            return "recreate"
+    return "first"
+
+
+def _onset(estate: Estate, service: Service) -> float | None:
+    """When errors began: in its own log, else in the log of the nearest caller that noticed."""
+    own = epoch(service.data("logs").get("onset"))
+    if own is not None:
+        return own
+    callers = [estate.service(node.name, node.host) for node in estate.callers(service.node)]
+    return min((onset for caller in callers if caller and (onset := epoch(caller.data("logs").get("onset"))) is not None), default=None)
+
+
+def new_bugs(service: Service) -> list[dict[str, Any]]:
+    """New error signatures that point at the service's own code: not at a database, a cache, the network or another API."""
+    found = []
+    for signature in items(service.data("logs").get("new_signatures")):
+        text = f"{signature.get('signature') or ''} {signature.get('sample') or ''}"
+        if not OF_SOMETHING_ELSE.search(text[:2000]):
+            found.append(
+                {
+                    "signature": clean_text(signature.get("signature") or ""),
+                    "where": clean_text(signature.get("where") or ""),
+                    "count": signature.get("count"),
+                    "first": signature.get("first"),
+                }
+            )
+    return found[:5]
+
+
+def failing(estate: Estate, service: Service) -> bool:
+    """True when something is wrong now that this service could be the reason of: a probe fails, or errors began and go on."""
+    looked = [service, *[other for node in estate.callers(service.node) if (other := estate.service(node.name, node.host))]]
+    for other in looked:
+        if any(endpoint(other, name) and not endpoint(other, name).get("ok") for name in ("live", "ready", "direct")):
+            return True
+        if epoch(other.data("logs").get("onset")) is not None:
+            return True
+    return False
