@@ -1,0 +1,1 @@
+"""The front behind `./run`: standard library only, because it starts before anything is installed."""
