@@ -74,7 +74,11 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "password in a URL",
-        re.compile(r"\b((?:postgres|postgresql|mysql|mariadb|rediss?|amqps?|mongodb)(?:\+[a-z0-9]+)?://[^\s:/@\"'<>\\]*):(?!\[redacted\]@)[^\s\"'<>\\]+@", re.IGNORECASE),
+        # In the URLs of data stores people write passwords with "/" unescaped.
+        re.compile(
+            r"\b((?:postgres|postgresql|mysql|mariadb|rediss?|amqps?|mongodb)(?:\+[a-z0-9]+)?://[^\s:/@\"'<>\\]*):(?!\[redacted\]@)[^\s\"'<>\\]+@",
+            re.IGNORECASE,
+        ),
         rf"\1:{MARK}@",
         ("://",),
     ),
@@ -94,7 +98,9 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "authorization",
         re.compile(
-            r"(?P<key>\b(?:proxy-)?authorization)" + _ASSIGN + r"(?P<quote>\\{0,3}[\"'])?(?:(?:basic|bearer|digest|token|negotiate|apikey)\s+)?(?!\[redacted)[^\s\"'\\,;]+",
+            r"(?P<key>\b(?:proxy-)?authorization)"
+            + _ASSIGN
+            + r"(?P<quote>\\{0,3}[\"'])?(?:(?:basic|bearer|digest|token|negotiate|apikey)\s+)?(?!\[redacted)[^\s\"'\\,;]+",
             re.IGNORECASE,
         ),
         rf"\g<key>\g<assign>\g<quote>{MARK}",
@@ -124,7 +130,12 @@ RULES: tuple[Rule, ...] = (
         ("gh", "glpat-", "xox", "sk_", "rk_", "sk-", "npm_", "sg.", "hvs."),
     ),
     Rule("access token", re.compile(r"(hooks\.slack\.com/(?:services|workflows)/)(?!\[redacted)[A-Za-z0-9/_-]+"), rf"\1{MARK}", ("hooks.slack.com",)),
-    Rule("password in SQL", re.compile(r"\b(password|identified\s+by)(\s+E?)'(?!\[redacted\]')(?:[^']|'')*'", re.IGNORECASE), rf"\1\2'{MARK}'", ("password", "identified")),
+    Rule(
+        "password in SQL",
+        re.compile(r"\b(password|identified\s+by)(\s+E?)'(?!\[redacted\]')(?:[^']|'')*'", re.IGNORECASE),
+        rf"\1\2'{MARK}'",
+        ("password", "identified"),
+    ),
     Rule(
         "secret argument",
         re.compile(
@@ -138,7 +149,10 @@ RULES: tuple[Rule, ...] = (
     Rule("secret argument", re.compile(r"(\bcurl\b[^|\n]{0,400}?\s(?:-u|--user)[= ]?\s*[^\s:\"']+:)(?!\[redacted)[^\s\"']+"), rf"\1{MARK}", ("curl",)),
     Rule(
         "secret value",
-        re.compile(rf"(?P<key>(?<![A-Za-z0-9])(?:[A-Za-z0-9_.-]{{0,60}}{_SECRET_WORD}|[A-Za-z0-9]{{1,40}}(?<!proxy)[_-]pass))" + _ASSIGN + _VALUE, re.IGNORECASE | re.DOTALL),
+        re.compile(
+            rf"(?P<key>(?<![A-Za-z0-9])(?:[A-Za-z0-9_.-]{{0,60}}{_SECRET_WORD}|[A-Za-z0-9]{{1,40}}(?<!proxy)[_-]pass))" + _ASSIGN + _VALUE,
+            re.IGNORECASE | re.DOTALL,
+        ),
         _keep_assignment,
         ("pass", "pwd", "secret", "token", "jwt", "bearer", "credential", "key", "id", "masterauth", "authorization", "cookie"),
     ),
