@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import stat
 import time
 from typing import Any
 
@@ -19,6 +17,7 @@ from .context import Container, Context, Service, SourceError
 from .pg_session import MAINTENANCE_DATABASE, SETTINGS, Login, Session, normalized, rates
 from .pg_titles import process_titles
 from .pg_wire import PgError
+from .reach import container_of, down_reason, is_local, named, network_failure, socket_below, tcp_addresses
 from .redact import sample
 
 PORT = 5432
@@ -44,9 +43,7 @@ class Failure:
 
 def collect(ctx: Context) -> dict[str, Any]:
     """Data of the source as docs/architecture.md describes it."""
-    service = ctx.service
-    if service is None:
-        raise SourceError("unsupported", "postgresql is a source of a service")
+    service = ctx.owner
     container = container_of(ctx, service)
     data: dict[str, Any] = {
         "up": False, "reached_by": None, "attempts": [], "login_refused": None, "connect_ms": None, "error": None, "degraded": [],
@@ -70,25 +67,6 @@ def collect(ctx: Context) -> dict[str, Any]:
     data["error"] = {"sqlstate": worst.sqlstate or None, "message": worst.reason, "class": worst.kind if worst.kind in CLASSES else "other"}
     data["snapshot_reason"] = worst.reason
     return data
-
-
-def container_of(ctx: Context, service: Service) -> Container | None:
-    """The service's container; None when it has none, or when Docker can't be asked but we know where the server listens."""
-    if service.container_name is None:
-        return None
-    try:
-        return ctx.container
-    except SourceError as error:
-        if error.kind != "absent" and (service.spec.get("host") or service.spec.get("port")):
-            return None
-        raise
-
-
-def down_reason(container: Container | None) -> str | None:
-    """Why nobody can answer in that container, or None."""
-    if container is None or (container.running and not container.paused):
-        return None
-    return f"container {container.name} is {container.status or 'not running'}"
 
 
 def climb(ctx: Context, service: Service, container: Container | None, data: dict[str, Any]) -> list[Failure]:
@@ -128,7 +106,7 @@ def logins(ctx: Context, service: Service, container: Container | None) -> list[
     password = str(spec.get("login_password") or "")
     database = str(spec.get("database") or MAINTENANCE_DATABASE)
     local_user = (container.environment.get("POSTGRES_USER") if container else None) or "postgres"
-    over_tcp = [Login("tcp", user or "postgres", database, address, password) for address in addresses(spec, container, port)]
+    over_tcp = [Login("tcp", user or "postgres", database, address, password) for address in tcp_addresses(spec, container, port)]
     ladder = over_tcp if user else []
     path = local_socket(ctx, spec, container, port)
     if path:
@@ -144,21 +122,6 @@ def logins(ctx: Context, service: Service, container: Container | None) -> list[
     return ladder
 
 
-def addresses(spec: dict[str, Any], container: Container | None, port: int) -> list[tuple[str, int]]:
-    """Where the server listens: the declared host, or the container's address and the port it is published on."""
-    if spec.get("host"):
-        return [(str(spec["host"]), port)]
-    if container is None:
-        return [("127.0.0.1", port)]
-    published = [("127.0.0.1" if host in ("0.0.0.0", "::") else host, number) for host, number in container.published(port)]  # noqa: S104 - compared, not bound
-    return [(ip, port) for ip in container.ips[:1]] + published[:1]
-
-
-def is_local(spec: dict[str, Any]) -> bool:
-    """Whether the declared host is this machine."""
-    return spec.get("host") in (None, "", "localhost", "127.0.0.1", "::1")
-
-
 def local_socket(ctx: Context, spec: dict[str, Any], container: Container | None, port: int) -> str | None:
     """Path of the server's unix socket as this machine sees it, or None when there is none in the usual places."""
     if container is None and not is_local(spec):
@@ -167,27 +130,10 @@ def local_socket(ctx: Context, spec: dict[str, Any], container: Container | None
     root = ctx.path("proc", container.pid, "root") if container else ctx.path()
     for directory in ((declared,) if declared else SOCKET_DIRECTORIES):
         name = directory if os.path.basename(directory).startswith(".s.PGSQL.") else f"{directory}/.s.PGSQL.{port}"
-        path = below(root, name.lstrip("/"))
+        path = socket_below(root, name)
         if path:
             return path
     return None
-
-
-def below(root: str, name: str) -> str | None:
-    """``root/name`` when it is a socket that no symbolic link leads to, else None.
-
-    A link inside a container's tree would be followed in the machine's tree: it could lead to another server's socket.
-    """
-    path = root
-    for part in name.split("/"):
-        path = os.path.join(path, part)
-        try:
-            mode = os.lstat(path).st_mode
-        except OSError:
-            return None
-        if stat.S_ISLNK(mode):
-            return None
-    return path if stat.S_ISSOCK(mode) else None
 
 
 def try_login(ctx: Context, login: Login, container: Container | None, data: dict[str, Any]) -> Failure | None:
@@ -206,25 +152,15 @@ def try_login(ctx: Context, login: Login, container: Container | None, data: dic
         return Failure(CLASS_OF_SQLSTATE.get(error.sqlstate, "other"), sample(error.message), error.sqlstate)
     except SourceError as error:
         return Failure("looking", error.reason)
-    except (socket.timeout, ConnectionError, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:
         return failure_of(error, login)
     return None
 
 
 def failure_of(error: Exception, login: Login) -> Failure:
     """The failure behind an exception of the network or of an answer that is not understood."""
-    where = (login.address or "psql in the container") if isinstance(login.address, str) else "%s port %d" % login.address
-    if isinstance(error, socket.timeout):
-        return Failure("timeout", f"no answer from PostgreSQL at {where} in time")
-    if isinstance(error, PermissionError):
-        return Failure("looking", f"permission denied on {where}; use become to look through the local socket")
-    if isinstance(error, (ConnectionRefusedError, FileNotFoundError)):
-        return Failure("refused", f"nobody listens at {where}")
-    if isinstance(error, ConnectionError):
-        return Failure("refused", f"the connection to {where} was closed: {error.strerror or error}")
-    if isinstance(error, OSError):
-        return Failure("timeout", f"{where} can't be reached: {error.strerror or error}")
-    return Failure("other", f"the answer from {where} is not understood: {sample(str(error))}")
+    kind, reason = network_failure(error, named(login.address or "psql in the container"))
+    return Failure("looking" if kind == "permission" else kind, sample(reason))
 
 
 def ask_with_session(ctx: Context, login: Login, remaining: Any, data: dict[str, Any]) -> None:
