@@ -1,0 +1,71 @@
+"""JSON log lines for everything that logs in this process: the shop, gunicorn, uvicorn and the libraries."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import structlog
+
+
+def _upper_case_level(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    event["level"] = event["level"].upper()
+    return event
+
+
+def _readable(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """What one reads first comes first; uvicorn's copy of its message with terminal colours goes."""
+    event.pop("color_message", None)
+    # gunicorn and uvicorn call their ordinary loggers "error", which no search for errors should find.
+    event["logger"] = event["logger"].removesuffix(".error")
+    first = ("timestamp", "level", "logger", "event", "method", "path", "status", "duration_ms")
+    return {key: event[key] for key in (*(key for key in first if key in event), *(key for key in event if key not in first))}
+
+
+def _compact(event: dict[str, Any], **options: Any) -> str:
+    return json.dumps(event, separators=(",", ":"), **options)
+
+
+_SHARED = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    _upper_case_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
+    structlog.stdlib.ExtraAdder(),
+]
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "json": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "foreign_pre_chain": _SHARED,
+            "processors": [
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                _readable,
+                structlog.processors.JSONRenderer(serializer=_compact),
+            ],
+        },
+    },
+    "handlers": {"stdout": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stdout"}},
+    "root": {"level": "INFO", "handlers": ["stdout"]},
+    "loggers": {
+        # The worker copies these handlers to uvicorn's loggers and cuts their propagation: the handler has to sit here as well.
+        "gunicorn.error": {"level": "INFO", "handlers": ["stdout"], "propagate": False},
+        "gunicorn.access": {"level": "INFO", "handlers": [], "propagate": False},
+        "httpx": {"level": "WARNING"},
+    },
+}
+
+
+def configure() -> None:
+    """Route structlog through the standard library's handlers, which gunicorn sets up from LOGGING."""
+    structlog.configure(
+        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
