@@ -20,7 +20,7 @@ What ``ctx`` (:class:`Context`) gives:
 
 =====================  ==================================================================================================
 ``ctx.service``        :class:`Service` (``name kind spec``; the spec carries secrets such as ``login_password``: they stay in
-                       memory, never in data or a reason) or None for a source of the machine
+                       memory, never in data or a reason) or None for a source of the machine; ``ctx.owner`` is never None
 ``ctx.options``        dict, all keys of :data:`DEFAULT_OPTIONS`, numbers in seconds
 ``ctx.remaining()``    seconds left for this source
 ``ctx.now``            epoch of the machine when the probe started (float)
@@ -190,9 +190,9 @@ class Container:
         return sorted(int(port.split("/")[0]) for port in exposed if port.endswith("/tcp"))
 
     def published(self, port: int) -> list[tuple[str, int]]:
-        """Host addresses and ports behind which the container's TCP ``port`` is published."""
+        """Host addresses (empty or 0.0.0.0: all) and ports behind which the container's TCP ``port`` is published."""
         bindings = ((self.inspect.get("NetworkSettings") or {}).get("Ports") or {}).get(f"{port}/tcp") or []
-        return [(str(entry.get("HostIp") or "0.0.0.0"), int(entry["HostPort"])) for entry in bindings if entry.get("HostPort")]
+        return [(str(entry.get("HostIp") or ""), int(entry["HostPort"])) for entry in bindings if entry.get("HostPort")]
 
 
 class Machine:
@@ -229,12 +229,17 @@ class Machine:
                     self._memo[key] = (False, error)
             good, answer = self._memo[key]
         if not good:
-            raise SourceError(answer.kind, answer.reason)
+            raise answer
         return answer
 
     def container(self, name: str) -> Container:
         """The container of that name or id; SourceError ``absent`` when the engine does not know it."""
         return self.once("container " + name, lambda: Container(self.docker.inspect(name)))
+
+
+    def remember_container(self, container: Container) -> None:
+        """Answer :meth:`container` by this name without asking the engine again."""
+        self.once("container " + container.name, lambda: container)
 
 
 class Context:
@@ -268,7 +273,14 @@ class Context:
         try:
             return self.machine.resources[name]
         except KeyError:
-            raise SourceError("error", f"{name} was not shipped with the request; update the collection on the controller")
+            raise SourceError("error", f"{name} was not shipped with the request; update the collection on the controller") from None
+
+    @property
+    def owner(self) -> Service:
+        """``service`` for sources that run only for services."""
+        if self.service is None:
+            raise SourceError("error", "this source belongs to a service, but was asked for the machine")
+        return self.service
 
     @property
     def services(self) -> dict[str, Service]:

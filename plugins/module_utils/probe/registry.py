@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .context import Context
+from . import cgroup, changes, container, disk, engine, host, process, volume
+from .context import CONTAINER_KINDS, Context
 
 
 @dataclass(frozen=True)
@@ -28,5 +29,15 @@ class Source:
     needs_container: bool = False
 
 
-SERVICE_SOURCES: list[Source] = []
-MACHINE_SOURCES: list[Source] = []
+SERVICE_SOURCES: list[Source] = [
+    Source("container", container.collect, CONTAINER_KINDS, needs_container=True),
+    Source("cgroup", cgroup.collect, CONTAINER_KINDS, needs_container=True),
+    Source("process", process.collect, CONTAINER_KINDS, needs_container=True),
+    Source("volume", volume.collect, ("postgresql", "redis"), needs_container=True),
+]
+MACHINE_SOURCES: list[Source] = [
+    Source("host", host.collect),
+    Source("disk", disk.collect),
+    Source("docker", engine.collect),
+    Source("changes", changes.collect),
+]
