@@ -162,7 +162,7 @@ def _process_start(pid: int) -> tuple[int, str]:
     except (OSError, StopIteration, IndexError, ValueError):
         # No /proc on macOS and the BSDs; ps is where each of them has it.
         command = ["ps", "-o", "lstart=", "-p", str(pid)]
-        answer = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})  # noqa: S603
+        answer = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
         started = answer.stdout.strip()
         return int(time.mktime(time.strptime(started, "%a %b %d %H:%M:%S %Y"))) * 1000 if started else 0, started
 

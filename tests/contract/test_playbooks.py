@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from ansible_collections.sre.incident_response.tests.contract import project
 
 NAME = re.compile(r"^[a-z][a-z0-9_]*\.yml$")
@@ -68,4 +67,6 @@ def is_step(task: dict[str, Any]) -> bool:
 def test_shim_loads_the_timeline() -> None:
     """Playbooks load the callback beside them without any configuration; it must be the collection's own."""
     loaded = runpy.run_path(str(SHIM))["CallbackModule"]
-    assert loaded.__module__ == "ansible_collections.sre.incident_response.plugins.callback.timeline", f"the shim loads {loaded.__module__}"
+    origins = [parent.__module__ for parent in loaded.__mro__]
+    assert f"ansible_collections.{project.COLLECTION}.plugins.callback.timeline" in origins, f"the shim loads {', '.join(origins)}"
+    assert loaded.CALLBACK_NEEDS_ENABLED is False, "the shim would need configuration to be loaded"

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from ansible_collections.sre.incident_response.tests.contract import project
 
 OLDEST = (3, 8)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from ansible_collections.sre.incident_response.tests.contract import project
 
 # Of a developer's machine, written so that this file does not match itself.

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from ansible_collections.sre.incident_response.tests.contract import project
 
 SKELETON = ("README.md", "meta/main.yml", "meta/argument_specs.yml", "defaults/main.yml", "vars/main.yml", "tasks/main.yml")
