@@ -55,12 +55,12 @@ def contract() -> list[Step]:
 
 def sanity() -> list[Step]:
     """ansible-test's own rules about collections."""
-    return [Step("sanity", ("python", "tools/ansible_test.py", "sanity", "--color", "no"))]
+    return [Step("sanity", ("python", "tools/run_ansible_test.py", "sanity", "--color", "no"))]
 
 
 def units() -> list[Step]:
     """The unit tests once more, as ansible-test runs them: in a virtual environment with nothing but their requirements."""
-    return [Step("units", ("python", "tools/ansible_test.py", "units", "--venv", "--requirements", "--color", "no"))]
+    return [Step("units", ("python", "tools/run_ansible_test.py", "units", "--venv", "--requirements", "--color", "no"))]
 
 
 def artifact() -> list[Step]:

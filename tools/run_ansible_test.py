@@ -1,4 +1,4 @@
-"""Run ansible-test on this checkout, wherever it lies: `ansible_test.py sanity|units [options]`.
+"""Run ansible-test on this checkout, wherever it lies: `run_ansible_test.py sanity|units [options]`.
 
 ansible-test insists on a real directory `ansible_collections/<namespace>/<name>` and on a pip bootstrap script from its own
 server. So it gets a copy of the files that git knows or would know, and a home directory inside the checkout whose cache holds
