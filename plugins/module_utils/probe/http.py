@@ -20,6 +20,11 @@ MOST_REDIRECTS = 3
 RESERVE_S = 0.3
 
 
+def applies(service: Service) -> bool:
+    """Whether there is an address to ask."""
+    return any(service.spec.get(key) for key in ("url", "container", "host"))
+
+
 def collect(ctx: Context) -> dict[str, Any]:
     """Data of the source as docs/architecture.md describes it; SourceError when there is nothing that could be asked."""
     service = ctx.owner

@@ -65,7 +65,7 @@ class Scram:
         salted = hashlib.pbkdf2_hmac("sha256", self._password, salt, iterations)
         client_key = _hmac(salted, b"Client Key")
         signature = _hmac(hashlib.sha256(client_key).digest(), message)
-        proof = bytes(left ^ right for left, right in zip(client_key, signature))  # noqa: B905 - strict= needs 3.10
+        proof = bytes(left ^ right for left, right in zip(client_key, signature))
         self._server_signature = _hmac(_hmac(salted, b"Server Key"), message)
         return (without_proof + ",p=" + base64.b64encode(proof).decode()).encode()
 

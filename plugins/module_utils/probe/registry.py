@@ -11,15 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import cgroup, changes, container, disk, engine, host, process, volume
-from .context import CONTAINER_KINDS, Context
+from . import cgroup, changes, container, disk, engine, host, http, postgresql, process, redis, tls, volume
+from .context import CONTAINER_KINDS, Context, Service
 
 
 @dataclass(frozen=True)
 class Source:
     """``collect`` answers for services of ``kinds`` (empty: for the machine) within ``limit_s`` seconds.
 
-    ``needs_container``: runs only for services that declare a container.
+    ``needs_container``: runs only for services that declare a container. ``applies``: says for which services there is something to ask
+    (None: for all of its kinds); a source that does not apply is left out of the evidence, which is not the same as one that failed.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Source:
     kinds: tuple[str, ...] = ()
     limit_s: float = 8.0
     needs_container: bool = False
+    applies: Callable[[Service], bool] | None = None
 
 
 SERVICE_SOURCES: list[Source] = [
@@ -34,6 +36,10 @@ SERVICE_SOURCES: list[Source] = [
     Source("cgroup", cgroup.collect, CONTAINER_KINDS, needs_container=True),
     Source("process", process.collect, CONTAINER_KINDS, needs_container=True),
     Source("volume", volume.collect, ("postgresql", "redis"), needs_container=True),
+    Source("postgresql", postgresql.collect, ("postgresql",), limit_s=12.0),
+    Source("redis", redis.collect, ("redis",)),
+    Source("http", http.collect, ("fastapi", "nginx", "external"), limit_s=12.0, applies=http.applies),
+    Source("tls", tls.collect, ("fastapi", "nginx", "external"), limit_s=12.0, applies=tls.applies),
 ]
 MACHINE_SOURCES: list[Source] = [
     Source("host", host.collect),

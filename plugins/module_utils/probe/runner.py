@@ -133,6 +133,7 @@ def wanted_jobs(services: dict[str, Service], sources: list[str] | None) -> list
     for service in services.values():
         for source in SERVICE_SOURCES:
             fits = service.kind in source.kinds and (service.container_name is not None or not source.needs_container)
+            fits = fits and (source.applies is None or source.applies(service))
             if fits and (sources is None or source.name in sources):
                 jobs.append(Job(source, service))
     return jobs

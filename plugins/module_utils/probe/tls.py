@@ -8,13 +8,18 @@ import socket
 import ssl
 from typing import Any
 
-from .context import Context, SourceError
+from .context import Context, Service, SourceError
 from .http_wire import Origin, kind_of, origin_of
 from .names import resolve
 from .tls_wire import UNKNOWN_ISSUER, Handshake, handshake, trust_problem
 
 MOST_ADDRESSES = 3
 RESERVE_S = 0.3
+
+
+def applies(service: Service) -> bool:
+    """Whether the service has a certificate to look at."""
+    return str(service.spec.get("url") or "").lower().startswith("https:")
 
 
 def collect(ctx: Context) -> dict[str, Any]:
