@@ -39,10 +39,10 @@ def conclude(record: Record, failed_steps: Sequence[NotAssessed], services: Sequ
 
 
 def _finding_order(finding: Finding) -> tuple[int, int, int, str, str, str, str]:
-    """Worst first, a cause before its symptoms; then the unknown, then what is fine."""
+    """Worst first, a cause before its symptoms, what began earlier before what began later; then the unknown, then what is fine."""
     state = {FINDING: 0, UNKNOWN: 1, OK: 2}[finding.state]
     severity = -SEVERITY_ORDER.get(finding.severity or "", -1)
-    return (state, severity, _ROLE_ORDER[finding.role], finding.service, finding.id, finding.host, finding.summary)
+    return (state, severity, _ROLE_ORDER[finding.role], finding.since or "9999", finding.service, finding.id, finding.host)
 
 
 def _not_assessed(record: Record, failed_steps: Sequence[NotAssessed]) -> list[NotAssessed]:
@@ -104,7 +104,7 @@ def _complete_incident(record: Record, title: str) -> None:
     incident.started = min(critical) if critical else None
     if record.diagnosis:
         first = record.diagnosis[0]
-        incident.title = title or f"{first.title} ({first.service})"
+        incident.title = title or (first.title if not first.classified else None) or f"{first.title} ({first.service})"
         incident.status = "resolved" if incident.resolved else "mitigated" if incident.mitigated else "open"
     else:
         incident.title = title or "No incident found"
@@ -115,8 +115,9 @@ def _verdict(record: Record) -> Verdict:
     """Choose the first line. It must never read as an all-clear when something that matters was not looked at."""
     critical = sum(1 for finding in record.bad if finding.severity == "critical")
     suggested = f"  suggested {record.incident.severity}" if record.incident.severity else ""
-    if record.diagnosis:
-        first = record.diagnosis[0]
+    warnings = sum(1 for finding in record.bad if finding.severity == "warning")
+    first = next((item for item in record.diagnosis if item.classified), None)
+    if first:
         return Verdict("incident", "INCIDENT", f"{first.pattern} on {first.service} ({first.verdict}, {first.score:.0f}){suggested}")
     if not record.diagnosed and not record.complete:
         return _verdict_so_far(record, critical)
@@ -126,6 +127,9 @@ def _verdict(record: Record) -> Verdict:
         return Verdict("unclassified", "UNCLASSIFIED INCIDENT", f"{plural(critical, 'critical finding')}, no known pattern explains them{suggested}")
     if critical:
         return Verdict("unclassified", "CRITICAL FINDINGS", f"{critical}, not diagnosed: run triage for the cause")
+    if warnings and record.diagnosis:
+        gaps = f"; {_gaps(record)}" if record.count(UNKNOWN) else ""
+        return Verdict("warnings", "WARNINGS ONLY", f"{plural(warnings, 'warning')}, no known pattern explains them{suggested}{gaps}")
     if any(gap.serious for gap in record.not_assessed) or not record.count(OK):
         return Verdict("incomplete", "NOT FULLY ASSESSED", f"nothing critical where we could look; {_gaps(record)}")
     if record.diagnosed:

@@ -16,7 +16,7 @@ from typing import Any
 from ansible_collections.sre.incident_response.plugins.plugin_utils.conclusions import conclude
 from ansible_collections.sre.incident_response.plugins.plugin_utils.findings import FINDING, OK, ROLES, SEVERITY_ORDER, UNKNOWN, Finding
 from ansible_collections.sre.incident_response.plugins.plugin_utils.journal import Event, format_time, parse_time
-from ansible_collections.sre.incident_response.plugins.plugin_utils.record import Diagnosis, Entry, Machine, NotAssessed, Proposal, Record, Run
+from ansible_collections.sre.incident_response.plugins.plugin_utils.record import Diagnosis, Entry, Machine, NotAssessed, Proposal, Record, Run, Why
 from ansible_collections.sre.incident_response.plugins.plugin_utils.text import one_line, plural
 
 _MILESTONES = ("acknowledged", "mitigated", "resolved")
@@ -108,12 +108,22 @@ def _valid_time(value: object) -> str | None:
     return format_time(moment) if moment else None
 
 
-_DIAGNOSIS_KEYS = ("pattern", "title", "family", "service", "host", "score", "verdict", "why", "symptom_of", "first_action", "verify", "escalate")
-_PROPOSAL_KEYS = ("id", "mitigation", "target", "effect", "undo", "command")
+def _why_from(item: object) -> Why | None:
+    """Make a reason of a plain sentence or of a finding with its points."""
+    if not isinstance(item, Mapping):
+        text = _text(item)
+        return Why(text) if text else None
+    text = _text(item.get("text")) or _text(item.get("summary"))
+    severity = _text(item.get("severity"))
+    why = Why(text or _text(item.get("id")), _text(item.get("id")), severity if severity in SEVERITY_ORDER else None)
+    why.service, why.host = _text(item.get("service")), _text(item.get("host"))
+    why.points, why.since, why.evidence = _number(item.get("points")), _valid_time(item.get("since")), _texts(item.get("evidence"))
+    return why if why.text else None
 
 
 def _diagnosis_from(data: Mapping[str, Any]) -> Diagnosis:
     pattern = _text(data.get("pattern"), "unnamed pattern")
+    action, reasons = data.get("first_action"), data.get("why")
     return Diagnosis(
         pattern=pattern,
         title=_text(data.get("title")) or pattern,
@@ -122,26 +132,21 @@ def _diagnosis_from(data: Mapping[str, Any]) -> Diagnosis:
         host=_text(data.get("host")),
         score=round(_number(data.get("score")) or 0.0, 1),
         verdict=_text(data.get("verdict")) if data.get("verdict") in ("likely", "possible") else "possible",
-        why=_texts(data.get("why")),
+        why=[why for item in (reasons if isinstance(reasons, list) else [reasons]) if (why := _why_from(item)) is not None],
         symptom_of=_optional(data.get("symptom_of")),
-        first_action=data.get("first_action"),
+        first_action=dict(action) if isinstance(action, Mapping) else {},
         verify=_texts(data.get("verify")),
         escalate=_optional(data.get("escalate")),
-        extra={str(key): value for key, value in data.items() if key not in _DIAGNOSIS_KEYS},
+        confounders=_texts(data.get("confounders")),
+        unknown=_texts(data.get("unknown")),
     )
 
 
 def _proposal_from(data: Mapping[str, Any]) -> Proposal:
     target = data.get("target")
-    return Proposal(
-        id=_text(data.get("id")),
-        mitigation=_text(data.get("mitigation")),
-        target=dict(target) if isinstance(target, Mapping) else {},
-        effect=_text(data.get("effect")),
-        undo=_text(data.get("undo")),
-        command=_block(data.get("command")),
-        extra={str(key): value for key, value in data.items() if key not in _PROPOSAL_KEYS},
-    )
+    names = ("id", "mitigation", "effect", "undo", "note", "pattern", "service", "host")
+    texts = {name: _text(data.get(name)) for name in names}
+    return Proposal(**texts, target=dict(target) if isinstance(target, Mapping) else {}, command=_block(data.get("command")))
 
 
 # -- folding -------------------------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from typing import Any
 from ansible_collections.sre.incident_response.plugins.plugin_utils.findings import FINDING, OK, Finding
 from ansible_collections.sre.incident_response.plugins.plugin_utils.journal import parse_time
 
+UNCLASSIFIED = "unclassified_incident"  # the pattern of a diagnosis that no pattern fits
+
 
 @dataclass
 class Run:
@@ -54,8 +56,22 @@ class NotAssessed:
 
 
 @dataclass
+class Why:
+    """A finding that spoke for a cause, or against it (`points` below zero)."""
+
+    text: str
+    id: str = ""
+    severity: str | None = None
+    service: str = ""
+    host: str = ""
+    points: float | None = None
+    since: str | None = None
+    evidence: list[str] = field(default_factory=list)
+
+
+@dataclass
 class Diagnosis:
-    """One ranked cause; `extra` holds what the pattern says beyond the contract."""
+    """One ranked cause. `confounders` look like it but are something else; `unknown` are checks whose answer could change the ranking."""
 
     pattern: str
     title: str
@@ -64,17 +80,23 @@ class Diagnosis:
     host: str
     score: float
     verdict: str
-    why: list[str]
+    why: list[Why]
     symptom_of: str | None
-    first_action: Any
+    first_action: dict[str, Any]
     verify: list[str]
     escalate: str | None
-    extra: dict[str, Any] = field(default_factory=dict)
+    confounders: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+    @property
+    def classified(self) -> bool:
+        """False when it only says that no pattern fits."""
+        return self.pattern != UNCLASSIFIED
 
 
 @dataclass
 class Proposal:
-    """The safest next action for a cause; `command` is to be pasted as it is."""
+    """The safest next action for a cause; `command` is to be pasted as it is, in a shell on `host`."""
 
     id: str
     mitigation: str
@@ -82,7 +104,10 @@ class Proposal:
     effect: str
     undo: str
     command: str
-    extra: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
+    pattern: str = ""
+    service: str = ""
+    host: str = ""
 
 
 @dataclass
@@ -117,7 +142,10 @@ class Incident:
 
 @dataclass
 class Verdict:
-    """`code`: incident, unclassified, healthy, incomplete, assessed, nothing. `headline` is the word, `detail` the rest of the line."""
+    """`headline` is the word that is read first, `detail` the rest of the line. Only the code healthy is an all-clear.
+
+    `code`: incident, unclassified, warnings, healthy, incomplete, assessed (not diagnosed), nothing (not looked at).
+    """
 
     code: str
     headline: str

@@ -52,29 +52,26 @@ def shorten(text: str, width: int) -> str:
     return text[: max(0, width - len(ELLIPSIS))].rstrip() + ELLIPSIS[: max(0, width)]
 
 
-def wrap(text: str, width: int, indent: str = "") -> list[str]:
-    """Break one line of text into lines of at most `width` characters; lines after the first begin with `indent`.
+def wrap(text: str, width: int, indent: str = "", lead: str = "") -> list[str]:
+    """Break one line of text into lines of at most `width` characters.
 
-    A word that is longer than a line is cut, so that no line is ever longer than `width`.
+    The first line begins with `lead`, the others with `indent`. A word that is longer than a line is cut, so no line is ever longer.
     """
     lines: list[str] = []
-    current = ""
-    for word in text.split(" "):
-        candidate = f"{current} {word}" if current.strip() else current + word
-        if len(candidate) <= width:
-            current = candidate
-            continue
-        if current.strip():
-            lines.append(current.rstrip())
-            current = indent
-        while len(current) + len(word) > width:
-            room = max(1, width - len(current))
-            lines.append(current + word[:room])
-            word, current = word[room:], indent
-        current += word
-    if current.strip() or not lines:
-        lines.append(current.rstrip())
-    return lines
+    start = current = lead
+    for whole_word in text.split():
+        word = whole_word
+        gap = " " if current != start else ""
+        if len(current) + len(gap) + len(word) > width:
+            if current != start:
+                lines.append(current)
+                start, current, gap = indent, indent, ""
+            while len(current) + len(word) > width:
+                room = max(1, width - len(current))
+                lines.append(current + word[:room])
+                word, start, current = word[room:], indent, indent
+        current += gap + word
+    return [*lines, current.rstrip()] if current != start or not lines else lines
 
 
 def plural(count: int, noun: str) -> str:

@@ -1,0 +1,136 @@
+# Copyright: (c) 2026, sre.incident_response contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The board: what a run prints at its end. 80 columns, worst first, readable without colour; its last line is the report's path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ansible_collections.sre.incident_response.plugins.plugin_utils.record import Group, Record, grouped, run_notice
+from ansible_collections.sre.incident_response.plugins.plugin_utils.report.view import began, gap_checks, next_step, place, reasons, where
+from ansible_collections.sre.incident_response.plugins.plugin_utils.text import clean, one_line, shorten, wrap
+
+WIDTH = 80
+_LABEL = 10  # columns of the first word of a line
+_FINDING_LINES = 9
+_WHY_LINES = 4
+_GAPS = 3
+_COLOURS = {
+    "incident": "bright red",
+    "unclassified": "bright red",
+    "warnings": "yellow",
+    "healthy": "green",
+    "incomplete": "yellow",
+    "assessed": "green",
+    "nothing": "yellow",
+}
+_SEVERITY_COLOURS = {"critical": "bright red", "warning": "yellow", "info": None}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line to print; `colour` is a colour name of Ansible's display, None for plain."""
+
+    text: str
+    colour: str | None = None
+
+
+def board(record: Record, report: str, problem: str | None = None) -> list[Line]:
+    """Return the lines of the board; `report` is the path of report.html, `problem` one sentence about where it is kept."""
+    colour = _COLOURS.get(record.verdict.code)
+    lines: list[Line] = []
+    notice = run_notice(record)
+    if notice:
+        lines += [Line(text, "bright red") for text in wrap(notice, WIDTH, "  ")]
+    verdict = f"{record.verdict.headline}  {record.verdict.detail}"
+    lines += [Line(text, colour) for text in ([verdict] if len(verdict) <= WIDTH else wrap(record.verdict.detail, WIDTH, "  ", f"{record.verdict.headline}  "))]
+    lines += _diagnosis(record)
+    lines += _findings(record)
+    lines += _gaps_and_health(record)
+    lines += _next(record)
+    if problem:
+        lines += [Line(text, "yellow") for text in _labelled("note", problem)]
+    return [*lines, Line(clean(report))]
+
+
+def as_text(lines: list[Line]) -> str:
+    """Return the board as plain text."""
+    return "\n".join(line.text for line in lines) + "\n"
+
+
+def _labelled(label: str, text: str) -> list[str]:
+    return wrap(one_line(text), WIDTH, " " * _LABEL, f"{label:<{_LABEL}}")
+
+
+def _diagnosis(record: Record) -> list[Line]:
+    if not record.diagnosis:
+        return []
+    lines: list[str] = []
+    for reason in reasons(record, record.diagnosis[0], 1):
+        lines += _labelled("  why", reason)[:_WHY_LINES]
+    since = began(record)
+    if since:
+        lines += _labelled("  since", since)
+    others = [
+        f"{other.pattern} on {other.service} ({other.verdict}, {other.score:.0f}{', symptom of ' + other.symptom_of if other.symptom_of else ''})"
+        for other in record.diagnosis[1:3]
+    ]
+    if others:
+        lines += _labelled("  also", "; ".join(others))[:2]
+    return [Line(text) for text in lines]
+
+
+def _findings(record: Record) -> list[Line]:
+    groups = [group for group in grouped(record.bad) if group.finding.severity != "info"]
+    notes = sum(1 for finding in record.bad if finding.severity == "info")
+    if not groups:
+        return []
+    names = max(len(where(group)) for group in groups)
+    width = min(names, 18)
+    lines: list[Line] = []
+    shown = 0
+    for group in groups:
+        texts = _finding(group, width)
+        if lines and len(lines) + len(texts) > _FINDING_LINES:
+            break
+        lines += [Line(text, _SEVERITY_COLOURS[str(group.finding.severity)] if number == 0 else None) for number, text in enumerate(texts)]
+        shown += 1
+    rest = [f"{len(groups) - shown} more findings"] if len(groups) > shown else []
+    rest += [f"{notes} for information"] if notes else []
+    if rest:
+        lines.append(Line(f"{'':<{_LABEL}}and {', '.join(rest)}: see the report"))
+    return [Line(""), *lines]
+
+
+def _finding(group: Group, width: int) -> list[str]:
+    finding = group.finding
+    name = shorten(where(group), width)
+    lead = f"{str(finding.severity).upper():<{_LABEL}}{name:<{width}}  "
+    lines = wrap(finding.summary, WIDTH, " " * len(lead), f"{lead}{finding.id}  ")
+    return lines if len(lines) <= 2 else [lines[0], shorten(f"{lines[1]} {lines[2].strip()}", WIDTH)]
+
+
+def _gaps_and_health(record: Record) -> list[Line]:
+    lines: list[str] = []
+    for number, gap in enumerate(record.not_assessed[:_GAPS]):
+        checks = f" ({gap_checks(gap, 2)})" if gap.checks and gap.service else ""
+        lead = "  " if number else "not assessed: "
+        lines += wrap(shorten(f"{place(gap)}{checks}: {gap.reason}", WIDTH * 2 - len(lead) - 8), WIDTH, "    ", lead)
+    if len(record.not_assessed) > _GAPS:
+        lines.append(f"  and {len(record.not_assessed) - _GAPS} more gaps: see the report")
+    healthy = dict.fromkeys(record.healthy_services())
+    if healthy:
+        lines += wrap(", ".join(healthy), WIDTH, "    ", "healthy: ")
+    return [Line(""), *(Line(text) for text in lines)] if lines else []
+
+
+def _next(record: Record) -> list[Line]:
+    step = next_step(record)
+    if step is None:
+        return [Line("")]
+    undo = f" (undo: {step.undo})" if step.undo else ""
+    run_it = f" Run on {step.host}:" if step.command and step.host else ""
+    lines = [Line(""), *(Line(text, "bright blue") for text in wrap(f"{step.sentence}{undo}.{run_it}".replace("..", "."), WIDTH, "      ", "NEXT  "))]
+    # Not wrapped: it is there to be pasted.
+    return [*lines, *(Line(text) for text in clean(step.command).splitlines() if text.strip())]

@@ -1,0 +1,106 @@
+# Copyright: (c) 2026, sre.incident_response contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the board and the reports choose to say, so that they say the same. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ansible_collections.sre.incident_response.plugins.plugin_utils.findings import Finding
+from ansible_collections.sre.incident_response.plugins.plugin_utils.record import Diagnosis, Group, NotAssessed, Record, age
+from ansible_collections.sre.incident_response.plugins.plugin_utils.text import plural
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """What to do next: a sentence, and the command to paste into a shell on `host` when there is one."""
+
+    sentence: str
+    command: str = ""
+    host: str = ""
+    undo: str = ""
+
+
+def next_step(record: Record) -> NextStep | None:
+    """Choose the one next step; None when there is nothing to do."""
+    if record.diagnosis:
+        return _step_of_diagnosis(record)
+    if record.verdict.code == "unclassified":
+        return NextStep("work through the critical findings, worst first")
+    if not record.complete and not record.diagnosed:
+        return NextStep("run it again: this record ends before its diagnosis")
+    if record.verdict.code == "nothing":
+        return NextStep("check that the inventory has hosts and that the play's hosts pattern matches them")
+    serious = [gap for gap in record.not_assessed if gap.serious]
+    if serious:
+        return NextStep(f"remove the first gap, then run it again: {place(serious[0])}: {serious[0].reason}")
+    return None
+
+
+def _step_of_diagnosis(record: Record) -> NextStep:
+    first = record.diagnosis[0]
+    for proposal in record.proposals:
+        if proposal.effect or proposal.command:
+            note = f" - {proposal.note}" if proposal.note and not proposal.command else ""
+            return NextStep((proposal.effect or proposal.mitigation) + note, proposal.command, proposal.host, proposal.undo)
+    advice = [str(first.first_action[key]) for key in ("effect", "note") if first.first_action.get(key)]
+    if first.escalate:
+        advice.append(f"Escalate: {first.escalate}")
+    return NextStep(" - ".join(advice) or f"no safe action is known for {first.pattern}; work through its evidence")
+
+
+def explaining(record: Record, diagnosis: Diagnosis) -> list[Finding]:
+    """Findings that speak for the diagnosis: causes first, then those of its own service, then the worst."""
+    named = {(why.id, why.service, why.host) for why in diagnosis.why if (why.points or 0) >= 0}
+    chosen = [finding for finding in record.bad if (finding.id, finding.service, finding.host) in named]
+    return sorted(chosen, key=lambda finding: (finding.role != "cause", finding.service != diagnosis.service, finding.severity != "critical"))
+
+
+def reasons(record: Record, diagnosis: Diagnosis, limit: int) -> list[str]:
+    """Sentences that say why: what the deciding findings saw, else the reasons of the diagnosis as they are."""
+    seen = dict.fromkeys(finding.summary for finding in explaining(record, diagnosis))
+    return list(seen or dict.fromkeys(why.text for why in diagnosis.why))[:limit]
+
+
+def place(gap: NotAssessed) -> str:
+    """Name what could not be looked at: "db on web1", "machine web1"."""
+    return f"{gap.service} on {gap.host}" if gap.service and gap.service != gap.host else f"machine {gap.host}"
+
+
+def gap_checks(gap: NotAssessed, limit: int = 3) -> str:
+    """Name the checks of a gap: "pg.up, pg.locks.root and 4 more"."""
+    shown = ", ".join(gap.checks[:limit])
+    return f"{shown} and {len(gap.checks) - limit} more" if len(gap.checks) > limit else shown
+
+
+def where(group: Group, limit: int = 2) -> str:
+    """Name the service, or the machines, that a finding is about: "db", "web1, web2 +3"."""
+    if group.finding.kind != "machine" and group.finding.service and len(group.hosts) == 1:
+        return group.finding.service
+    hosts = ", ".join(group.hosts[:limit]) + (f" +{len(group.hosts) - limit}" if len(group.hosts) > limit else "")
+    if group.finding.kind == "machine" or not group.finding.service:
+        return hosts
+    return f"{group.finding.service} ({hosts})"
+
+
+def began(record: Record) -> str:
+    """Say when the incident began: "14:02:11Z, 7 min before it was found"; "" when no evidence tells."""
+    started = record.incident.started
+    if not started:
+        return ""
+    before = age(started, record.incident.detected or record.run.last_event)
+    day = started[:10] if started[:10] != (record.run.started or "")[:10] else ""
+    return f"{day} {started[11:19]}Z".strip() + (f", {before} before it was found" if before else "")
+
+
+def machines_line(record: Record) -> str:
+    """Sum up where this looked: "1 machine, 5 services, 74 checks ok, 2 unknown"."""
+    return ", ".join(
+        (
+            plural(len(record.run.hosts), "machine"),
+            plural(len(record.services), "service"),
+            f"{plural(record.count('ok'), 'check')} ok",
+            f"{record.count('unknown')} unknown",
+        )
+    )
