@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -31,11 +31,15 @@ _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 @dataclass(frozen=True)
 class Workspace:
-    """``path`` is the run's folder; ``problem`` is one sentence when ``incident_state_dir`` could not be used, else None."""
+    """``path`` is the run's folder; ``problem`` is one sentence when ``incident_state_dir`` could not be used, else None.
+
+    ``announced`` tells that the callback made it: then somebody shows the user what goes wrong.
+    """
 
     path: Path
     run_id: str
     problem: str | None = None
+    announced: bool = False
 
     # -- finding it ------------------------------------------------------------------------------------------------
 
@@ -48,7 +52,7 @@ class Workspace:
         workspace = _make(state_dir, run_id or new_run_id())
         os.environ[ENV_PATH] = str(workspace.path)
         os.environ[ENV_OWNER] = str(os.getpid())
-        return workspace
+        return replace(workspace, announced=True)
 
     @classmethod
     def current(cls, task_vars: Mapping[str, Any] | None = None, render: Callable[[Any], Any] | None = None) -> Workspace:
@@ -59,7 +63,7 @@ class Workspace:
         """
         announced = os.environ.get(ENV_PATH)
         if announced and os.environ.get(ENV_OWNER) in (str(os.getpid()), str(os.getppid())):
-            return cls.open(announced)
+            return replace(cls.open(announced), announced=True)
         state_dir = (task_vars or {}).get(STATE_DIR_VARIABLE)
         if state_dir and render is not None:
             state_dir = render(state_dir)

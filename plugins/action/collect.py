@@ -1,0 +1,34 @@
+# Copyright: (c) 2026, sre.incident_response contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Action ``collect``: gather the evidence of one machine into the workspace of the run."""
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.sre.incident_response.plugins.plugin_utils import evidence, services
+from ansible_collections.sre.incident_response.plugins.plugin_utils.collector import Collector, checked_options, checked_sources
+
+
+class ActionModule(ActionBase):
+    """Documented in plugins/modules/collect.py."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _supports_async = False
+    _VALID_ARGS = frozenset(("services", "sources", "options"))
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Collect, and return a summary of what was found; a machine that can't be reached is a result, not a failure."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        collector = Collector(self, task_vars or {})
+        arguments = self._task.args
+        checked = services.check(arguments["services"] if "services" in arguments else collector.variable("incident_services"))
+        document = collector.collect(checked, checked_sources(arguments.get("sources")), checked_options(arguments.get("options")))
+        if not collector.workspace.announced:
+            # Nobody else shows it when the timeline callback is not loaded.
+            sentences = [collector.workspace.problem, document["reason"], *[problem["sentence"] for problem in document["problems"]]]
+            result["warnings"] = [sentence for sentence in sentences if sentence]
+        result.update(changed=False, incident_evidence=evidence.summary(document, collector.workspace))
+        return result

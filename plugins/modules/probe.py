@@ -1,0 +1,63 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, sre.incident_response contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: probe
+short_description: The probe as an ordinary module, for connections that can't take standard input
+version_added: 0.1.0
+author: sre.incident_response contributors (!UNKNOWN)
+description:
+  - M(sre.incident_response.collect) uses it where it can't feed its probe to the machine's Python. Use that action in playbooks.
+  - Reads only. Needs Python 3.8 on the machine.
+options:
+  request:
+    description: The request of M(sre.incident_response.collect) as JSON text.
+    type: str
+    required: true
+attributes:
+  check_mode:
+    description: Can run in check mode, where it does the same, because it only reads.
+    support: full
+  diff_mode:
+    description: Returns what it would change.
+    support: none
+seealso:
+  - module: sre.incident_response.collect
+"""
+
+EXAMPLES = r"""
+- name: Ask the machine itself only
+  sre.incident_response.probe:
+    request: '{"services": {}, "sources": ["host"]}'
+"""
+
+RETURN = r"""
+evidence:
+  description: The evidence document that C(docs/architecture.md) describes, without what only the controller knows.
+  returned: success
+  type: dict
+"""
+
+import json
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.sre.incident_response.plugins.module_utils.probe import runner
+
+
+def main() -> None:
+    """Answer one request."""
+    # The request may hold passwords.
+    module = AnsibleModule(argument_spec={"request": {"type": "str", "required": True, "no_log": True}}, supports_check_mode=True)
+    try:
+        request = json.loads(module.params["request"])
+    except ValueError as error:
+        module.fail_json(msg=f"request is not JSON: {error}")
+    runner.volunteer_for_oom()
+    module.exit_json(changed=False, evidence=runner.collect(request))
+
+
+if __name__ == "__main__":
+    main()
