@@ -7,7 +7,7 @@ import sys
 import time
 import typing as t
 
-from . import checks, engine, python_env
+from . import checks, engine, lab, python_env
 from .console import StopError, line, say, unattended
 from .project import ROOT, environment
 from .steps import Step, Tally, run, run_all
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     """Run one subcommand; the exit code is 0 when everything that was asked for succeeded."""
     yes = unattended(arguments)
     words = [argument for argument in arguments if argument != "--yes"]
-    commands: dict[str, t.Callable[[list[str], bool], int]] = {"demo": demo, "test": test, "lint": lint, "lab": lab, "setup": setup, "help": show_help}
+    commands: dict[str, t.Callable[[list[str], bool], int]] = {"demo": demo, "test": test, "lint": lint, "lab": lab_command, "setup": setup, "help": show_help}
     name = words[0] if words else "help"
     if name in ("-h", "--help"):
         name = "help"
@@ -70,6 +70,7 @@ def demo(words: list[str], yes: bool) -> int:
     accept(words, ())
     python_env.ensure("lab", yes)
     engine.ensure(yes)
+    engine.ensure_bootstrap(yes)
     say("Starting the lab; the first time builds its images, which takes a few minutes")
     must(checks.lab("present"))
     say(f"Breaking it: drill {DEMO_FAULT}")
@@ -81,17 +82,18 @@ def demo(words: list[str], yes: bool) -> int:
     return subprocess.run(["ansible-playbook", "playbooks/triage.yml", *inventory], cwd=ROOT, env=environment(), check=False).returncode
 
 
-def lab(words: list[str], yes: bool) -> int:
+def lab_command(words: list[str], yes: bool) -> int:
     """Start, remove or show the lab."""
     accept(words, ("up", "down", "status"))
     action = words[0] if words else "status"
     python_env.ensure("lab", yes)
     engine.ensure(yes)
+    if action == "up":
+        engine.ensure_bootstrap(yes)
     if action != "status":
         must(checks.lab("present" if action == "up" else "absent"))
     if action != "down":
-        columns = "table {{.Names}}\t{{.Status}}\t{{.Ports}}"
-        subprocess.run(["docker", "ps", "--all", "--filter", "network=appnet", "--format", columns], cwd=ROOT, env=environment(), check=False)
+        lab.show()
     return 0
 
 
@@ -123,6 +125,7 @@ def test_on_lab(names: t.Sequence[str], yes: bool, tally: Tally) -> None:
     """The tests that need the lab: bring it up, run them one after another, remove it."""
     try:
         engine.ensure(yes)
+        engine.ensure_bootstrap(yes)
     except StopError as stop:
         say(str(stop))
         tally.add(Tally(failed=1, failures=["Docker engine"]))

@@ -19,6 +19,10 @@ START_TIMEOUT_S = 90
 
 def ensure(yes: bool) -> None:
     """Return when a Docker engine answers; otherwise stop with the sentence that says what is missing."""
+    if _client() is None and _daemon() is None:
+        _install(yes)
+    if _client() is None:
+        _install_client(yes)
     problem = _problem()
     if problem is None:
         return
@@ -33,14 +37,21 @@ def ensure(yes: bool) -> None:
     # Installing the package starts the engine where a service manager runs.
     if _problem() is not None:
         _start(yes)
-    if _daemon() is not None and shutil.which("docker") is None:
-        raise StopError("The Docker engine runs, but its command line client is missing; on Debian or Ubuntu: sudo apt-get install docker-cli")
+
+
+def ensure_bootstrap(yes: bool) -> None:
+    """Have mmdebstrap, with which the lab makes its base image where no image registry can be reached."""
+    if shutil.which("mmdebstrap") is None and yes:
+        debian.offer(["mmdebstrap"], "mmdebstrap is missing; the lab needs it where no image registry can be reached.", yes)
+
+
+def _client() -> str | None:
+    """The engine's command line client."""
+    return shutil.which("docker")
 
 
 def _problem() -> str | None:
     """Why no engine answers, in its own words; None when one does."""
-    if shutil.which("docker") is None:
-        return "there is no docker command"
     command = ["docker", "version", "--format", "{{.Server.Version}}"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, env=environment())
@@ -66,6 +77,12 @@ def _install(yes: bool) -> None:
     if debian.available():
         raise StopError(f"{why} Get one with: sudo apt-get install {' '.join(PACKAGES)} && sudo usermod -aG docker $USER, then log in again")
     raise StopError(f"{why} Install Docker Engine for your system (docs.docker.com/engine/install), start it, and run this again")
+
+
+def _install_client(yes: bool) -> None:
+    why = "The Docker engine is here, but its command line client is missing."
+    if not debian.offer(["docker-cli"], why, yes):
+        raise StopError(f"{why} Install it, on Debian or Ubuntu with: sudo apt-get install docker-cli")
 
 
 def _start(yes: bool) -> None:

@@ -11,7 +11,7 @@ import sys
 import time
 import tomllib
 
-from . import debian
+from . import debian, steps
 from .console import StopError, say
 from .project import CACHE, PYTHON, ROOT, VENV, environment
 
@@ -91,6 +91,6 @@ def _create(yes: bool) -> None:
 def _install(group: str) -> None:
     lines = requirements(group)
     say(f"Installing {len(lines)} pinned requirements and what they need (pyproject.toml, group {group}); about a minute the first time")
-    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *lines]
-    if subprocess.run(command, env=environment(), check=False).returncode != 0:
-        raise StopError("pip could not install the requirements (its message is above); check that this machine reaches a Python package index, then repeat")
+    command = (str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off", *lines)
+    if steps.run(steps.Step("python packages", command)).failed:
+        raise StopError("pip could not install the requirements (its words are above); check that this machine reaches a Python package index, then repeat")
