@@ -24,8 +24,9 @@ TASK_KEYWORDS = frozenset(Task.fattributes) | frozenset(Block.fattributes) | {"l
 
 
 def read(path: Path) -> Any:
-    """Content of a YAML file."""
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    """Content of a YAML file; an empty one and a missing one (which the test of the skeleton reports) are an empty dictionary."""
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return {} if content is None else content
 
 
 def relative(path: Path) -> str:
@@ -42,10 +43,10 @@ def committed_files() -> list[Path]:
 
 
 def text_of(path: Path) -> str | None:
-    """Text of a file, None when it is none."""
+    """Text of a file, None when there is none."""
     try:
         return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, FileNotFoundError):
         return None
 
 
@@ -85,9 +86,7 @@ def module_of(task: dict[str, Any]) -> str | None:
 
 def check_entries(role: Path) -> list[dict[str, Any]]:
     """The check entries of a role, empty when it has none."""
-    path = role / "vars" / "main.yml"
-    variables = read(path) if path.is_file() else None
-    entries = (variables or {}).get(f"__{role.name}_checks")
+    entries = read(role / "vars" / "main.yml").get(f"__{role.name}_checks")
     return entries if isinstance(entries, list) else []
 
 
