@@ -309,12 +309,14 @@ def target_of(reference: Reference, caller: Candidate, candidates: list[Candidat
 
 
 def known_names(candidate: Candidate, networks: set[str]) -> set[str]:
-    """Names and addresses of a container on these networks."""
+    """Names and addresses of a container on these networks; none when it is on none of them, for then its names don't resolve there."""
     container = candidate.container
+    shared = [address for address in container.addresses if address.network in networks]
+    if not shared:
+        return set()
     names = {container.name, container.id[:12], candidate.name, str((container.inspect.get("Config") or {}).get("Hostname") or "")}
-    for address in container.addresses:
-        if address.network in networks:
-            names |= {address.ip, *address.aliases}
+    for address in shared:
+        names |= {address.ip, *address.aliases}
     return names - {""}
 
 

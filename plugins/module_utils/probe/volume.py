@@ -7,8 +7,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from . import procfs
+from . import cgroup, procfs
 from .context import Container, Context, SourceError
+from .process import main_process, process_stats
 
 # The newest images of PostgreSQL moved their data from the first to the second.
 USUAL_FOLDERS = {"postgresql": ("/var/lib/postgresql/data", "/var/lib/postgresql"), "redis": ("/data", "/var/lib/redis")}
@@ -17,32 +18,43 @@ USUAL_FOLDERS = {"postgresql": ("/var/lib/postgresql/data", "/var/lib/postgresql
 def collect(ctx: Context) -> dict[str, Any]:
     """Data of source ``volume``: ``path`` is the folder in the container."""
     container = ctx.container
-    path, source = data_folder(ctx.owner.kind, container)
-    tried = []
-    for candidate in host_paths(ctx, container, path, source):
-        try:
-            sizes = procfs.space(candidate, os.statvfs)
-        except OSError as error:
-            tried.append(error)
-            continue
-        return {"path": path, **sizes, "filesystem": filesystem(ctx, container, path)}
-    if any(isinstance(error, PermissionError) for error in tried):
-        raise SourceError("permission", f"{path} of container {container.name} can only be measured by root; use become")
-    raise SourceError("absent", f"{path} of container {container.name} is not reachable from this machine while the container is {container.status}")
-
-
-def data_folder(kind: str, container: Container) -> tuple[str, str | None]:
-    """The data folder in the container, and the folder or volume of the machine that is mounted there (None: the container's own layer)."""
-    usual = USUAL_FOLDERS.get(kind, ("/",))
-    told = container.environment.get("PGDATA") if kind == "postgresql" else None
-    folders = ([told] if told else []) + list(usual)
-    mounts = [(str(mount.get("Destination") or "").rstrip("/") or "/", mount.get("Source")) for mount in container.inspect.get("Mounts") or []]
+    denied = False
+    folders = data_folders(ctx, ctx.owner.kind, container)
     for folder in folders:
-        holding = [(destination, source) for destination, source in mounts if is_inside(folder, destination) and destination != "/"]
-        if holding:
-            destination, source = max(holding, key=lambda entry: len(entry[0]))
-            return (folder if folder == told else destination), str(source) if source else None
-    return folders[0], None
+        for candidate in host_paths(ctx, container, folder):
+            try:
+                sizes = procfs.space(candidate, os.statvfs)
+            except PermissionError:
+                denied = True
+            except OSError:
+                continue
+            else:
+                return {"path": folder, **sizes, "filesystem": filesystem(ctx, container, folder)}
+    if denied:
+        raise SourceError("permission", f"{folders[0]} of container {container.name} can only be measured by root; use become")
+    raise SourceError("absent", f"{folders[0]} of container {container.name} is not reachable from this machine while the container is {container.status}")
+
+
+def data_folders(ctx: Context, kind: str, container: Container) -> list[str]:
+    """Where the database keeps its data in the container, most certain first: both kinds of server work in that folder."""
+    told = [container.environment.get("PGDATA")] if kind == "postgresql" else []
+    mounted = [str(mount.get("Destination") or "") for mount in container.inspect.get("Mounts") or []]
+    usual = list(USUAL_FOLDERS.get(kind, ("/",)))
+    usual.sort(key=lambda folder: not any(is_inside(folder, destination) for destination in mounted))
+    return [folder for folder in [working_folder(ctx, container), *told, *usual] if folder]
+
+
+def working_folder(ctx: Context, container: Container) -> str | None:
+    """The working folder of the server's process, None when it tells nothing or only root may know."""
+    if not container.pid:
+        return None
+    try:
+        stats = process_stats(ctx, cgroup.member_pids(ctx, container))
+        main = main_process(container.pid, stats)
+        folder = os.readlink(ctx.path("proc", main.pid if main else container.pid, "cwd"))
+    except (OSError, SourceError):
+        return None
+    return folder if folder != "/" and folder.startswith("/") else None
 
 
 def is_inside(path: str, folder: str) -> bool:
@@ -50,11 +62,13 @@ def is_inside(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-def host_paths(ctx: Context, container: Container, path: str, source: str | None) -> list[str]:
-    """Where the machine may find it: through the container's own view, or at the mounted folder itself."""
-    paths = [ctx.path("proc", container.pid, "root", path)] if container.pid else []
-    if source:
-        paths.append(ctx.path(source))
+def host_paths(ctx: Context, container: Container, folder: str) -> list[str]:
+    """Where the machine may find it: through the container's own view, or below the folder that is mounted there."""
+    paths = [ctx.path("proc", container.pid, "root", folder)] if container.pid else []
+    mounts = [mount for mount in container.inspect.get("Mounts") or [] if mount.get("Source") and is_inside(folder, str(mount.get("Destination")))]
+    if mounts:
+        nearest = max(mounts, key=lambda mount: len(str(mount["Destination"])))
+        paths.append(ctx.path(str(nearest["Source"]) + folder[len(str(nearest["Destination"]).rstrip("/")):]))
     return paths
 
 
