@@ -7,7 +7,7 @@ import sys
 import time
 import typing as t
 
-from . import checks, engine, lab, python_env
+from . import checks, debian, engine, lab, python_env
 from .console import StopError, line, say, unattended
 from .project import ROOT, environment
 from .steps import Step, Tally, run, run_all
@@ -109,6 +109,7 @@ def test(words: list[str], yes: bool) -> int:
     started = time.monotonic()
     names = [*QUICK] if "--quick" in words else words or [*QUICK, *SLOW, *ON_LAB]
     python_env.ensure("dev", yes)
+    debian.require("git", ["git"], yes)
     tally = Tally()
     for name, steps in {**QUICK, **SLOW}.items():
         if name in names:
