@@ -134,7 +134,7 @@ class CallbackModule(CallbackBase):
 
     @guarded
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        self._record(result, "failed", ignore_errors)
+        self._record(result, "failed", bool(ignore_errors))
 
     @guarded
     def v2_runner_on_unreachable(self, result: Any) -> None:

@@ -31,7 +31,8 @@ def conclude(record: Record, failed_steps: Sequence[NotAssessed], services: Sequ
     record.findings.sort(key=_finding_order)
     record.not_assessed = _not_assessed(record, failed_steps)
     record.services = _services(services, record)
-    run.hosts = run.hosts or [machine.host for machine in record.machines]
+    # The controller's own play counts as a host for Ansible; it is no machine that was looked at.
+    run.hosts = [machine.host for machine in record.machines] or run.hosts
     run.duration_s = seconds_between(run.started, run.finished or run.last_event)
     record.timeline = sorted(record.timeline + _entries_of_evidence(record.bad), key=lambda entry: entry.time)
     _complete_incident(record, title)
@@ -46,7 +47,7 @@ def _finding_order(finding: Finding) -> tuple[int, int, int, str, str, str, str]
 
 
 def _not_assessed(record: Record, failed_steps: Sequence[NotAssessed]) -> list[NotAssessed]:
-    """Gaps, serious ones first: unreachable machines once each, then unknown checks by service and reason, then failed tasks."""
+    """Gaps, serious ones first: machines that can't be reached once each, mistakes in the inventory, unknown checks, failed tasks."""
     unreachable = {}
     for machine in record.machines:
         if not machine.reachable:
@@ -64,7 +65,8 @@ def _not_assessed(record: Record, failed_steps: Sequence[NotAssessed]) -> list[N
             gap.checks.append(finding.id)
         blind = (finding.host, finding.service, finding.check_role) not in answered
         gap.serious = gap.serious or blind or bool(_VITAL.search(finding.id)) or _NOT_TOLD not in reason
-    return sorted([*unreachable.values(), *groups.values(), *failed_steps], key=lambda gap: (not gap.serious, gap.host, gap.service, gap.reason))
+    mistakes = [NotAssessed(machine.host, service, sentence, [], True) for machine in record.machines for service, sentence in machine.problems]
+    return sorted([*unreachable.values(), *mistakes, *groups.values(), *failed_steps], key=lambda gap: (not gap.serious, gap.host, gap.service, gap.reason))
 
 
 def _services(given: Sequence[Mapping[str, Any]], record: Record) -> list[dict[str, Any]]:

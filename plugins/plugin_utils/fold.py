@@ -214,6 +214,7 @@ def _on_evidence(state: _Folding, event: Event) -> None:
         duration_s=_number(data.get("duration_s")),
         discovered=data.get("discovered") is True,
         assumptions=_texts(data.get("assumptions")),
+        problems=[(_text(item.get("service")), _text(item.get("sentence"))) for item in _mappings(data.get("problems")) if _text(item.get("sentence"))],
     )
     state.machines[host] = machine
     if reachable:

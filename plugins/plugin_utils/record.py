@@ -34,7 +34,7 @@ class Run:
 
 @dataclass
 class Machine:
-    """A machine that was asked for evidence, and why it gave none."""
+    """A machine that was asked for evidence, and why it gave none; `problems` are mistakes in its inventory, by service."""
 
     host: str
     reachable: bool = True
@@ -42,6 +42,7 @@ class Machine:
     duration_s: float | None = None
     discovered: bool = False
     assumptions: list[str] = field(default_factory=list)
+    problems: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass

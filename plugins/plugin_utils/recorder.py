@@ -54,6 +54,13 @@ class Outcome:
         """True when no_log hides the result; ansible-core then leaves only these keys of it."""
         return bool(self.result.get("_ansible_no_log")) or "censored" in self.result
 
+    @property
+    def changed(self) -> bool:
+        """True when it changed something; a loop that failed may have changed something before."""
+        if self.status == "ok":
+            return bool(self.result.get("changed"))
+        return any(item.get("changed") and not item.get("failed") for item in self.items() if item is not self.result)
+
     def items(self) -> Iterator[Mapping[str, Any]]:
         """Yield the result, or those of the loop's items, that may be read."""
         results = self.result.get("results")
@@ -87,7 +94,7 @@ class Recorder:
         told = self._believed(outcome)
         if outcome.status != "ok":
             self._step(outcome, told)
-        elif outcome.result.get("changed") and not outcome.check_mode:
+        if outcome.changed and not outcome.check_mode:
             self._action(outcome)
 
     def _believed(self, outcome: Outcome) -> bool:

@@ -117,11 +117,15 @@ def _gaps_and_health(record: Record) -> list[Line]:
         checks = f" ({gap_checks(gap, 2)})" if gap.checks and gap.service else ""
         lead = "  " if number else "not assessed: "
         lines += wrap(shorten(f"{place(gap)}{checks}: {gap.reason}", WIDTH * 2 - len(lead) - 8), WIDTH, "    ", lead)
+    assumed = [f"{machine.host}: {text}" for machine in record.machines for text in machine.assumptions]
     if len(record.not_assessed) > _GAPS:
         lines.append(f"  and {len(record.not_assessed) - _GAPS} more gaps: see the report")
     healthy = dict.fromkeys(record.healthy_services())
     if healthy:
         lines += wrap(", ".join(healthy), WIDTH, "    ", "healthy: ")
+    if assumed:
+        more = f" (and {len(assumed) - 1} more, in the report)" if len(assumed) > 1 else ""
+        lines += wrap(shorten(assumed[0], WIDTH) + more, WIDTH, "    ", "assumed: ")
     return [Line(""), *(Line(text) for text in lines)] if lines else []
 
 
