@@ -7,8 +7,6 @@ import psycopg
 import redis.exceptions
 from psycopg_pool import PoolTimeout
 
-from .database import Connection
-
 # The first class that fits decides.
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (PoolTimeout, 503),
@@ -32,10 +30,6 @@ def describe(error: Exception) -> dict[str, str]:
     sqlstate = getattr(error, "sqlstate", None)
     if sqlstate:
         fields["sqlstate"] = sqlstate
-    if isinstance(error, PoolTimeout):
-        refusal = Connection.recent_refusal()
-        if refusal:
-            fields["cause"] = refusal
     if isinstance(error, httpx.RequestError):
         fields["url"] = str(error.request.url)
     return fields

@@ -10,21 +10,20 @@ import httpx
 import redis.asyncio
 import structlog
 from fastapi import FastAPI, Request
-from psycopg_pool import AsyncConnectionPool
 
-from .database import Connection, create_pool
+from .database import Pool, create_pool, wait_until_up
 from .failures import describe
 from .settings import Settings
 
 log = structlog.get_logger("shop")
 
-FIRST_CONNECTION_TIMEOUT_S = 20.0
+DATABASE_START_S = 30.0
 
 
 @dataclass(frozen=True)
 class Resources:
     settings: Settings
-    pool: AsyncConnectionPool[Connection]
+    pool: Pool
     cache: redis.asyncio.Redis
     payments: httpx.AsyncClient
 
@@ -35,7 +34,8 @@ async def open_resources() -> AsyncIterator[Resources]:
     try:
         settings = Settings.from_environment()
         pool = create_pool(settings)
-        await pool.open(wait=True, timeout=FIRST_CONNECTION_TIMEOUT_S)
+        await pool.open()
+        await wait_until_up(pool, DATABASE_START_S)
     except Exception as error:
         log.critical("start-up failed", **describe(error))
         raise
