@@ -13,9 +13,16 @@ import math
 import re
 from typing import Any
 
-# C0 without newline and tab, DEL, C1, direction marks, line separators, byte order mark.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
-_TERMINAL = re.compile("(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)?|\x1b[@-Z\\\\-_]")
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 without newline and tab, DEL, C1
+    "\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"  # direction marks, invisible characters, line separators
+    "\U000e0000-\U000e007f]"  # tag characters
+)
+_TERMINAL = re.compile(
+    "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, cursor moves
+    "|(?:\x1b[\\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x80-\x9f]*(?:\x07|\x1b\\\\|\x9c)?"  # titles, links
+    "|\x1b[ -/]*[0-~]"
+)
 
 SOURCE_LIMIT = 768 * 1024
 # (longest text, most entries of a list or dictionary): the first pair with which the source fits into SOURCE_LIMIT

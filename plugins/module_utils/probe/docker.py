@@ -173,8 +173,14 @@ class DockerClient:
         return self._json("GET", path, query, None, timeout_s)
 
     def inspect(self, container: str) -> dict[str, Any]:
-        """``GET /containers/<name or id>/json``; SourceError ``absent`` when there is no such container."""
-        document: dict[str, Any] = self.get_json(f"/containers/{quote(container, safe='')}/json")
+        """``GET /containers/<name or id>/json``; DockerError ``absent`` with status 404 when there is no such container."""
+        try:
+            document: dict[str, Any] = self.get_json(f"/containers/{quote(container, safe='')}/json")
+        except DockerError as error:
+            if error.status != 404:
+                raise
+            sentence = f"there is no container {container} on this machine; start it, or correct its name in incident_services"
+            raise DockerError("absent", sentence, 404, error.message) from None
         return document
 
     def events(self, since: float, until: float, filters: dict[str, list[str]] | None = None) -> list[dict[str, Any]]:

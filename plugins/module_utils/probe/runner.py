@@ -70,12 +70,11 @@ class Pool:
         for _number in range(min(self.threads, len(self.jobs))):
             self._start_thread()
         with self._changed:
-            while any(job.result is None for job in self.jobs):
-                now = time.monotonic()
-                if now >= self.machine.end:
+            while time.monotonic() < self.machine.end:
+                self._give_up_late_ones(time.monotonic())
+                if all(job.result is not None for job in self.jobs):
                     break
-                self._give_up_late_ones(now)
-                self._changed.wait(self._next_look(now))
+                self._changed.wait(self._next_look(time.monotonic()))
             for job in self.jobs:
                 if job.result is None:
                     job.result = self._unfinished(job)
