@@ -92,21 +92,29 @@ def _start(yes: bool) -> None:
     if not agreed("A Docker engine is installed but does not run. Start it now?", yes):
         raise StopError("A Docker engine is installed but does not run; start it, or repeat the command with --yes to let it do that")
     log = CACHE / "dockerd.log"
+    background = None
     if pathlib.Path("/run/systemd/system").is_dir():
         say("Starting the Docker engine: systemctl start docker")
         subprocess.run(["systemctl", "start", "docker"], check=False)
     else:
-        _forget_dead_engine()
-        say(f"Starting the Docker engine in the background: dockerd, log in {log}")
-        with log.open("ab") as output:
-            started = subprocess.Popen([_daemon() or "dockerd"], stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
-        say(f"It keeps running after this command; stop it with: kill {started.pid}")
+        background = _start_in_background(log)
     deadline = time.monotonic() + START_TIMEOUT_S
     while (problem := _problem()) is not None:
-        if time.monotonic() > deadline:
-            tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:] if log.exists() else []
-            raise StopError("\n".join([f"The Docker engine does not answer after {START_TIMEOUT_S} s ({problem}); see {log} or journalctl -u docker", *tail]))
+        ended = background is not None and background.poll() is not None
+        if ended or time.monotonic() > deadline:
+            tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:] if background else []
+            raise StopError("\n    ".join([f"The Docker engine does not start ({problem}); see {log if background else 'journalctl -u docker'}", *tail]))
         time.sleep(1)
+
+
+def _start_in_background(log: pathlib.Path) -> subprocess.Popen[bytes]:
+    """Start the engine without a service manager; it outlives this command."""
+    _forget_dead_engine()
+    say(f"Starting the Docker engine in the background: dockerd, log in {log}")
+    with log.open("wb") as output:
+        started = subprocess.Popen([_daemon() or "dockerd"], stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
+    say(f"It keeps running after this command; stop it with: kill {started.pid}")
+    return started
 
 
 def _forget_dead_engine() -> None:
