@@ -13,7 +13,7 @@ from .console import StopError, agreed, say
 from .project import CACHE, environment
 
 PACKAGES = ["docker.io", "mmdebstrap"]
-PID_FILE = pathlib.Path("/var/run/docker.pid")
+PID_FILES = {"dockerd": pathlib.Path("/var/run/docker.pid"), "containerd": pathlib.Path("/var/run/docker/containerd/containerd.pid")}
 START_TIMEOUT_S = 90
 
 
@@ -118,12 +118,13 @@ def _start_in_background(log: pathlib.Path) -> subprocess.Popen[bytes]:
 
 
 def _forget_dead_engine() -> None:
-    """Remove the process id of an engine that was killed: a new one refuses to start once another process has that id."""
-    try:
-        pid = int(PID_FILE.read_text(encoding="ascii"))
-        name = pathlib.Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
-    except (OSError, ValueError):
-        return
-    if name != "dockerd":
-        say(f"Removing {PID_FILE}: process {pid} is {name}, not an engine")
-        PID_FILE.unlink()
+    """Remove the process ids of an engine that was killed: a new one takes whatever process has such an id now for the old engine."""
+    for program, pid_file in PID_FILES.items():
+        try:
+            pid = int(pid_file.read_text(encoding="ascii"))
+            name = pathlib.Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
+        except (OSError, ValueError):
+            continue
+        if name != program:
+            say(f"Removing {pid_file}: process {pid} is {name}, not {program}")
+            pid_file.unlink()
