@@ -92,7 +92,8 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(429, {"error": "too many requests"}, {"Retry-After": "30"})
         elif mode == "hang":
             MODE.wait_while("hang", HANG_LIMIT_S)
-            self.close_connection = True
+            if MODE.name != "hang":
+                self.answer_in_mode(body)
         else:
             if mode == "slow":
                 time.sleep(SLOW_S)

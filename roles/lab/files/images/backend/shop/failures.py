@@ -26,7 +26,9 @@ def status_of(error: Exception) -> int | None:
 
 def describe(error: Exception) -> dict[str, str]:
     """Log fields: the class, the server's own words and, for the database, its error code."""
-    fields = {"error": type(error).__name__, "error_message": " ".join(str(error).split()) or repr(error)}
+    # httpx adds a line of reading advice to every bad status.
+    message = str(error).partition("\nFor more information check:")[0]
+    fields = {"error": type(error).__name__, "error_message": " ".join(message.split()) or repr(error)}
     sqlstate = getattr(error, "sqlstate", None)
     if sqlstate:
         fields["sqlstate"] = sqlstate

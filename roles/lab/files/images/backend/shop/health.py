@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -46,8 +47,9 @@ async def _problem(name: str, check: Callable[[Resources], Awaitable[None]], sho
         await asyncio.wait_for(check(shop), COMPONENT_TIMEOUT_S)
     except Exception as error:  # noqa: BLE001 whatever a component raises is the answer to the question
         required = name in REQUIRED
-        log.log(40 if required else 30, "component is down", component=name, required=required, **describe(error))
-        return f"{type(error).__name__}: {error}"[:300]
+        problem = describe(error)
+        log.log(logging.ERROR if required else logging.WARNING, "component is down", component=name, required=required, **problem)
+        return f"{problem['error']}: {problem['error_message']}"
     return None
 
 

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 import structlog
+
+
+class OrdinaryStop(logging.Filter):
+    """gunicorn reports every worker that it stops itself as an error; a restart of the container is none."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno == logging.ERROR and record.getMessage().endswith("was sent SIGTERM!"):
+            record.levelno, record.levelname = logging.INFO, "INFO"
+        return True
 
 
 def _upper_case_level(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
@@ -50,11 +60,12 @@ LOGGING: dict[str, Any] = {
             ],
         },
     },
+    "filters": {"ordinary_stop": {"()": OrdinaryStop}},
     "handlers": {"stdout": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stdout"}},
     "root": {"level": "INFO", "handlers": ["stdout"]},
     "loggers": {
         # The worker copies these handlers to uvicorn's loggers and cuts their propagation: the handler has to sit here as well.
-        "gunicorn.error": {"level": "INFO", "handlers": ["stdout"], "propagate": False},
+        "gunicorn.error": {"level": "INFO", "handlers": ["stdout"], "filters": ["ordinary_stop"], "propagate": False},
         "gunicorn.access": {"level": "INFO", "handlers": [], "propagate": False},
         "httpx": {"level": "WARNING"},
     },

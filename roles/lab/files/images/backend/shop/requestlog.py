@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 import uuid
 from typing import Any
@@ -62,7 +63,7 @@ def _write(path: str, status: int, duration_ms: float, failure: Exception | None
     if failure is None:
         # A probe's question is no news unless the answer is bad; what is wrong then, the health route has said itself.
         if status >= 400 or not path.startswith("/health"):
-            log.log(30 if status >= 500 else 20, "request", **fields)
+            log.log(logging.WARNING if status >= 500 else logging.INFO, "request", **fields)
     elif status_of(failure) is not None:
         log.error("request failed", **fields, **describe(failure))
     else:
