@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import cgroup, changes, container, disk, engine, host, http, postgresql, process, redis, tls, volume
+from . import cgroup, changes, container, disk, engine, host, http, logs, postgresql, process, redis, tls, volume
 from .context import CONTAINER_KINDS, Context, Service
 
 
@@ -39,6 +39,7 @@ SERVICE_SOURCES: list[Source] = [
     Source("postgresql", postgresql.collect, ("postgresql",), limit_s=12.0),
     Source("redis", redis.collect, ("redis",)),
     Source("http", http.collect, ("fastapi", "nginx", "external"), limit_s=12.0, applies=http.applies),
+    Source("logs", logs.collect, CONTAINER_KINDS, limit_s=12.0, needs_container=True),
     Source("tls", tls.collect, ("fastapi", "nginx", "external"), limit_s=12.0, applies=tls.applies),
 ]
 MACHINE_SOURCES: list[Source] = [
