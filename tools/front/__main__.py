@@ -84,7 +84,7 @@ def demo(words: list[str], yes: bool) -> int:
 
 def lab_command(words: list[str], yes: bool) -> int:
     """Start, remove or show the lab."""
-    accept(words, ("up", "down", "status"))
+    accept(words, ("up", "down", "status"), at_most=1)
     action = words[0] if words else "status"
     python_env.ensure("lab", yes)
     engine.ensure(yes)
@@ -156,12 +156,14 @@ def must(step: Step) -> None:
         raise StopError(f"{step.name} failed (its output is above), so there is nothing to go on with")
 
 
-def accept(words: t.Sequence[str], known: t.Sequence[str]) -> None:
-    """Refuse a word that means nothing here."""
+def accept(words: t.Sequence[str], known: t.Sequence[str], at_most: int | None = None) -> None:
+    """Refuse words that mean nothing here."""
     for word in words:
         if word not in known:
             allowed = f"it takes {', '.join(known)}" if known else "it takes nothing more"
             raise StopError(f"'{word}' is not understood here: {allowed}; `./run help` explains the commands")
+    if at_most is not None and len(words) > at_most:
+        raise StopError(f"'{' '.join(words)}' is too much at once: use one of {', '.join(known)}; `./run help` explains the commands")
 
 
 if __name__ == "__main__":

@@ -61,10 +61,11 @@ def run(step: Step) -> Tally:
     code = _execute(step, log)
     tally = _count(step, code)
     took = time.monotonic() - started
-    verdict = "ok    " if code == 0 else "FAILED"
+    failed = code != 0 or tally.failed > 0
+    verdict = "FAILED" if failed else "ok    "
     inside = f"  ({tally})" if step.junit is not None else ""
     line(f"{verdict} {step.name:<36} {took:7.1f} s{inside}")
-    if code != 0:
+    if failed:
         tally.failures.append(step.name)
         _show_end(log, code)
     return tally
