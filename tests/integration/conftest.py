@@ -1,0 +1,197 @@
+# Copyright: (c) 2026, sre.incident_response contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the collection's playbooks as a user would, against the real lab, and reads what they left behind."""
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+import yaml
+
+PROJECT = Path(__file__).resolve().parents[2]
+LAB_INVENTORY = PROJECT / "inventories/lab"
+LIMIT_S = 180
+STREAMS: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+RECAP = re.compile(r"^(?P<host>\S+)\s+: (?P<counts>ok=\d+ .*)$", re.MULTILINE)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the marker that selects the tests which need the lab."""
+    config.addinivalue_line("markers", "integration: needs the running lab and its Docker engine")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished ansible-playbook: exit code, both output streams as one text, and where it kept its files."""
+
+    rc: int
+    output: str
+    state_dir: Path
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The newest report.json in the state directory."""
+        return json.loads((self.state_dir / "latest/report.json").read_text(encoding="utf-8"))
+
+    @property
+    def recap(self) -> dict[str, dict[str, int]]:
+        """Counters of the play recap by host, such as {"localhost": {"ok": 3, "changed": 0}}."""
+        counters = {}
+        for match in RECAP.finditer(self.output):
+            pairs = (pair.split("=") for pair in match["counts"].split())
+            counters[match["host"]] = {name: int(number) for name, number in pairs}
+        return counters
+
+    def findings(self, check: str | None = None) -> list[dict[str, Any]]:
+        """Reported findings in state `finding`, of one check or of all."""
+        return [f for f in self.report["findings"] if f["state"] == "finding" and check in (None, f["id"])]
+
+    def alarms(self) -> list[tuple[str, str, str]]:
+        """(check, severity, summary) of the findings that somebody would have to act on."""
+        return [(f["id"], f["severity"], f["summary"]) for f in self.findings() if f["severity"] != "info"]
+
+
+def environment(state_dir: Path, extra: dict[str, str] | None = None) -> dict[str, str]:
+    """Environment of a user who just activated the virtual environment: nothing of ansible is set."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "SRE_INCIDENT_", "MOLECULE_"))}
+    tools = str(Path(sys.executable).parent)
+    settings = {
+        "PATH": tools + os.pathsep + kept["PATH"],
+        "ANSIBLE_HOME": str(PROJECT / ".ansible"),
+        "ANSIBLE_NOCOLOR": "1",
+        "HOME": str(state_dir.parent),
+    }
+    return kept | settings | (extra or {})
+
+
+def command(playbook: str, *arguments: str, state_dir: Path, inventory: str | Path | None = LAB_INVENTORY) -> list[str]:
+    """Command line of one of the collection's playbooks, by its full name."""
+    where = [] if inventory is None else ["-i", str(inventory)]
+    return ["ansible-playbook", f"sre.incident_response.{playbook}", *where, "-e", json.dumps({"incident_state_dir": str(state_dir)}), *arguments]
+
+
+def run_playbook(
+    playbook: str, *arguments: str, state_dir: Path, inventory: str | Path | None = LAB_INVENTORY, env: dict[str, str] | None = None, cwd: Path = PROJECT
+) -> Run:
+    """Run a playbook to its end and return what it said."""
+    line = command(playbook, *arguments, state_dir=state_dir, inventory=inventory)
+    done = subprocess.run(line, env=environment(state_dir, env), cwd=cwd, timeout=LIMIT_S, check=False, **STREAMS)
+    return Run(done.returncode, done.stdout, state_dir)
+
+
+@pytest.fixture
+def state_dir(tmp_path: Path) -> Path:
+    """A state directory of this test's own."""
+    return tmp_path / "incidents"
+
+
+@pytest.fixture
+def playbook(state_dir: Path) -> Callable[..., Run]:
+    """Function that runs one of the collection's playbooks with more arguments, by default on the lab."""
+    return lambda name, *arguments, **options: run_playbook(name, *arguments, state_dir=options.pop("state_dir", state_dir), **options)
+
+
+@pytest.fixture
+def triage(playbook: Callable[..., Run]) -> Callable[..., Run]:
+    """Function that runs triage with more arguments, by default on the lab."""
+    return lambda *arguments, **options: playbook("triage", *arguments, **options)
+
+
+@pytest.fixture
+def start_triage(state_dir: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Function that starts triage and returns at once; what still runs at the end of the test is ended."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str, inventory: str | Path = LAB_INVENTORY) -> subprocess.Popen[str]:
+        line = command("triage", *arguments, state_dir=state_dir, inventory=inventory)
+        started.append(subprocess.Popen(line, env=environment(state_dir), cwd=PROJECT, **STREAMS))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="session")
+def engine() -> docker.DockerClient:
+    """The Docker engine that carries the lab."""
+    return docker.from_env()
+
+
+@pytest.fixture(scope="session")
+def drill(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], None]:
+    """Function that brings a fault into a state (`present` or `absent`) and returns when the lab shows it."""
+    state_dir = tmp_path_factory.mktemp("drill") / "incidents"
+
+    def play(name: str, state: str) -> None:
+        done = run_playbook("drill", "-e", f"drill_fault={name}", "-e", f"drill_state={state}", state_dir=state_dir)
+        assert done.rc == 0, done.output
+
+    return play
+
+
+@pytest.fixture
+def fault(drill: Callable[[str, str], None]) -> Iterator[Callable[[str], None]]:
+    """Function that injects a fault into the lab; the fault is taken back after the test."""
+    injected: list[str] = []
+
+    def inject(name: str) -> None:
+        injected.append(name)
+        drill(name, "present")
+
+    yield inject
+    for name in injected:
+        drill(name, "absent")
+
+
+@pytest.fixture(scope="module")
+def healthy_lab(drill: Callable[[str, str], None]) -> None:
+    """A lab without a fault, and without the traces that an earlier one left in the logs."""
+    drill("H01", "present")
+
+
+@pytest.fixture(scope="session")
+def lab_services() -> dict[str, dict[str, Any]]:
+    """`incident_services` as the lab's inventory declares it."""
+    for path in sorted(LAB_INVENTORY.rglob("*.yml")):
+        found = find_key(yaml.safe_load(path.read_text(encoding="utf-8")), "incident_services")
+        if found:
+            return found
+    pytest.fail(f"{LAB_INVENTORY} declares no incident_services")
+
+
+def find_key(tree: Any, key: str) -> Any:
+    """Value of the first `key` anywhere in nested dictionaries, or None."""
+    if not isinstance(tree, dict):
+        return None
+    if key in tree:
+        return tree[key]
+    return next((found for found in (find_key(branch, key) for branch in tree.values()) if found is not None), None)
+
+
+@pytest.fixture
+def inventory_with(tmp_path: Path, lab_services: dict[str, dict[str, Any]]) -> Callable[..., Path]:
+    """Function that writes the lab's inventory with some services changed: {service: {key: value}}, or with more hosts."""
+
+    def write(changes: dict[str, dict[str, Any]] | None = None, hosts: dict[str, dict[str, Any]] | None = None) -> Path:
+        services = copy.deepcopy(lab_services)
+        for name, keys in (changes or {}).items():
+            services.setdefault(name, {}).update(keys)
+        here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "incident_services": services}
+        path = tmp_path / "inventory.yml"
+        path.write_text(yaml.safe_dump({"all": {"hosts": {"lab": here, **(hosts or {})}}}), encoding="utf-8")
+        return path
+
+    return write
