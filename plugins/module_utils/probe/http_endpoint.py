@@ -69,7 +69,7 @@ def endpoint(origin: Origin, via: str, path: str, answers: list[Answer], good: C
         "url": origin.url + path,
         "via": via,
         "path": path,
-        "address": ("%s:%d" % origin.address) if origin.address else None,  # noqa: UP031
+        "address": "{}:{}".format(*origin.address) if origin.address else None,
         "ok": shown not in bad,
         "failures": len(bad),
         "count": len(answers),

@@ -245,7 +245,7 @@ def kind_of(error: Exception) -> str:
 
 def text_of(error: Exception, origin: Origin, timeout_s: float) -> str:
     """One phrase about the error."""
-    where = "%s:%d" % (origin.address or (origin.host, origin.port))  # noqa: UP031
+    where = "{}:{}".format(*(origin.address or (origin.host, origin.port)))
     if isinstance(error, ssl.SSLError):
         return f"TLS handshake with {where} failed: {error.reason or error}"
     texts = {
