@@ -51,7 +51,7 @@ def missing(ctx: Context) -> dict[str, Any]:
     names = [container_name(entry) for entry in container_list(ctx.machine)]
     data: dict[str, Any] = dict.fromkeys(FIELDS)
     data.update(name=name, status="missing", running=False, paused=False, networks={}, ports=[], mounts=[], events=[])
-    data["similar"] = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    data["similar"] = difflib.get_close_matches(name, names, n=3)
     return data
 
 

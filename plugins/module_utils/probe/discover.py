@@ -32,7 +32,7 @@ AUTHORITY_FILES = ("ca.pem", "ca.crt", "ca-bundle.crt", "rootCA.pem", "ca/ca.pem
 COMPOSE_SERVICE = "com.docker.compose.service"
 # URLs in an environment that are no dependencies of the application.
 NOT_DEPENDENCIES = re.compile(r"PROXY|^PIP_|^PYTHON|^NPM_|^GPG|SENTRY|OTEL|DOCS|CALLBACK|REDIRECT|ORIGIN|PUBLIC|FRONTEND|^(APP|BASE|SITE|SELF|SERVER)_UR[LI]$")
-URL_NAME = re.compile(r"_?(BASE_)?(UR[LI]|DSN|ENDPOINT|ADDRESS|HOST)$")
+URL_NAME = re.compile(r"_(BASE_)?(UR[LI]|DSN|ENDPOINT|ADDRESS|HOST)$")
 SCHEMES = {"postgres": "postgresql", "postgresql": "postgresql", "redis": "redis", "rediss": "redis", "http": "external", "https": "external"}
 INSPECTING_THREADS = 12
 
@@ -198,20 +198,20 @@ def http_port(ctx: Context, container: Container, server: str | None) -> int | N
 
 
 def listening_ports(ctx: Context, container: Container) -> list[int] | None:
-    """TCP ports on which the container listens, lowest first; None when only root may see them."""
+    """TCP ports on which the container listens, lowest first; None when they can't be seen, which for others' processes only root can."""
     if not container.pid or container.host_network:
         return None
-    ports: set[int] = set()
+    sockets: list[procfs.TcpSocket] = []
+    readable = False
     for name in ("tcp", "tcp6"):
         try:
-            sockets = procfs.tcp_sockets(ctx.read(ctx.path("proc", container.pid, "net", name)))
-        except FileNotFoundError:
-            continue
+            sockets += procfs.tcp_sockets(ctx.read(ctx.path("proc", container.pid, "net", name)))
+            readable = True
         except OSError:
-            return None
-        # Docker's own name server listens on 127.0.0.11 in every container.
-        ports |= {entry.port for entry in sockets if entry.state == procfs.TCP_LISTEN and not entry.ip.startswith("127.")}
-    return sorted(ports)
+            continue
+    # Docker's own name server listens on 127.0.0.11 in every container.
+    ports = {entry.port for entry in sockets if entry.state == procfs.TCP_LISTEN and not entry.ip.startswith("127.")}
+    return sorted(ports) if readable else None
 
 
 def guess_by_image(candidate: Candidate) -> None:
