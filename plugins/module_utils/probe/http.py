@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import http.client
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from .context import Container, Context, Service, SourceError
 from .http_body import asset_type_fits, assets, body_of, components, overall
 from .http_endpoint import endpoint, several
 from .http_wire import DEFAULT_PORT, Answer, Client, Origin, get, origin_of
+from .parallel import at_once
 
 MOST_ASSETS = 5
 MOST_REDIRECTS = 3
@@ -56,27 +56,6 @@ def collect(ctx: Context) -> dict[str, Any]:
 def below(limit: int) -> Callable[[Answer], bool]:
     """Good means: an HTTP answer with a status below ``limit`` and nothing wrong with the certificate."""
     return lambda answer: answer.error_kind is None and answer.status is not None and 200 <= answer.status < limit
-
-
-def at_once(jobs: dict[str, Callable[[], dict[str, Any]]]) -> dict[str, Any]:
-    """Results of all jobs, which run in threads of their own; the first exception of one is raised here."""
-    results: dict[str, Any] = {}
-    problems: list[Exception] = []
-
-    def run(name: str) -> None:
-        try:
-            results[name] = jobs[name]()
-        except Exception as error:  # noqa: BLE001 - raised again in the source's own thread
-            problems.append(error)
-
-    threads = [threading.Thread(target=run, args=(name,), daemon=True) for name in jobs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if problems:
-        raise problems[0]
-    return results
 
 
 class Prober:

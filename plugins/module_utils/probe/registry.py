@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import cgroup, changes, container, disk, engine, host, http, logs, postgresql, process, redis, tls, volume
+from . import cgroup, changes, container, disk, dns, engine, host, http, logs, postgresql, process, redis, tls, volume
 from .context import CONTAINER_KINDS, Context, Service
 
 
@@ -40,11 +40,13 @@ SERVICE_SOURCES: list[Source] = [
     Source("redis", redis.collect, ("redis",)),
     Source("http", http.collect, ("fastapi", "nginx", "external"), limit_s=12.0, applies=http.applies),
     Source("logs", logs.collect, CONTAINER_KINDS, limit_s=12.0, needs_container=True),
+    Source("dns", dns.collect, CONTAINER_KINDS, needs_container=True, applies=dns.applies),
     Source("tls", tls.collect, ("fastapi", "nginx", "external"), limit_s=12.0, applies=tls.applies),
 ]
 MACHINE_SOURCES: list[Source] = [
     Source("host", host.collect),
     Source("disk", disk.collect),
     Source("docker", engine.collect),
+    Source("dns", dns.collect_machine),
     Source("changes", changes.collect),
 ]
