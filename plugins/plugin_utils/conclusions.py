@@ -132,7 +132,8 @@ def _verdict(record: Record) -> Verdict:
     if warnings and record.diagnosis:
         gaps = f"; {_gaps(record)}" if record.count(UNKNOWN) else ""
         return Verdict("warnings", "WARNINGS ONLY", f"{plural(warnings, 'warning')}, no known pattern explains them{suggested}{gaps}")
-    if any(gap.serious for gap in record.not_assessed) or not record.count(OK):
+    answered = len(record.findings) - record.count(UNKNOWN)
+    if any(gap.serious for gap in record.not_assessed) or not answered:
         return Verdict("incomplete", "NOT FULLY ASSESSED", f"nothing critical where we could look; {_gaps(record)}")
     if record.diagnosed:
         return Verdict("healthy", "NO INCIDENT FOUND", _counts(record))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,14 +31,14 @@ _SECRET_WORD = (
 _NOT_A_SECRET = ("(redacted)", "null", "None", "true", "false", "***", "********")
 _SECRET_KEY = re.compile(rf"(?:^|[^a-z])(?:[a-z0-9]*{_SECRET_WORD}|[a-z0-9]+(?<!proxy)[_-]pass)$", re.IGNORECASE)
 
-# What follows a key in `key=value`, `"key": "value"` and in the same escaped inside a string: \"key\": \"value\"
-_ASSIGN = r"(?P<assign>\\{0,3}[\"']?\s{0,4}(?:=>|=|:(?!//))\s{0,4})"
-_VALUE = (
-    r"(?:(?P<quote>[\"'])(?P<quoted>(?:\\.|(?!(?P=quote))[^\\])+)(?P=quote)"
-    r"|(?P<escape>\\{1,3}[\"'])(?P<escaped>(?:(?!(?P=escape)).)+)(?P=escape)"
-    r"|(?P<unclosed>\\{0,3}[\"'])(?P<rest>[^\n\"']+)$"
-    r"|(?P<bare>[^\s,;&\"'\\(){}<>|]+))"
+# What stands between a key and its value in `key=value`, `"key": "value"` and in the same escaped inside a string: \"key\": \"value\"
+_ASSIGN = r"\\{0,15}[\"']?+\s{0,4}+(?:=>|=|:(?!//))\s{0,4}+"
+_ASSIGNMENT = re.compile(
+    rf"(?<![A-Za-z0-9])(?:[A-Za-z0-9_.-]{{0,60}}{_SECRET_WORD}|[A-Za-z0-9]{{1,40}}(?<!proxy)[_-]pass){_ASSIGN}(?P<slashes>\\{{0,15}})(?P<quote>[\"']?+)",
+    re.IGNORECASE,
 )
+_ASSIGNMENT_HINTS = ("pass", "pwd", "secret", "token", "jwt", "bearer", "credential", "key", "id", "masterauth", "authorization", "cookie")
+_BARE_VALUE = re.compile(r"[^\s,;&\"'\\(){}<>|]+")
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,8 @@ class Rule:
 
     kind: str
     pattern: re.Pattern[str]
-    replacement: str | Callable[[re.Match[str]], str]
+    replacement: str
     hints: tuple[str, ...]  # lower-case substrings, one of which such a text always contains: most texts are skipped quickly
-
-
-def _keep_assignment(match: re.Match[str]) -> str:
-    """Blank the value of `key=value`, keeping its quotes."""
-    value = next(filter(None, match.group("quoted", "escaped", "rest", "bare")))
-    if value.startswith("[redacted") or value in _NOT_A_SECRET:
-        return match.group(0)
-    before = next(filter(None, match.group("quote", "escape", "unclosed")), "")
-    after = "" if match.group("unclosed") else before
-    return f"{match.group('key')}{match.group('assign')}{before}{MARK}{after}"
 
 
 RULES: tuple[Rule, ...] = (
@@ -66,7 +56,7 @@ RULES: tuple[Rule, ...] = (
         "private key",
         re.compile(
             r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----"
-            r"(?:(?:(?!-----BEGIN ).)*?-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----|(?:[A-Za-z0-9+/=\s]|\\[nr])*)",
+            r"(?:(?:(?!-----BEGIN ).)*?-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----|(?:[A-Za-z0-9+/=\s]|\\+[nr])*)",
             re.DOTALL,
         ),
         MARK,
@@ -98,12 +88,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "authorization",
         re.compile(
-            r"(?P<key>\b(?:proxy-)?authorization)"
-            + _ASSIGN
-            + r"(?P<quote>\\{0,3}[\"'])?(?:(?:basic|bearer|digest|token|negotiate|apikey)\s+)?(?!\[redacted)[^\s\"'\\,;]+",
+            rf"(\b(?:proxy-)?authorization{_ASSIGN}\\{{0,15}}+[\"']?+)(?:(?:basic|bearer|digest|token|negotiate|apikey)\s+)?+(?!\[redacted)[^\s\"'\\,;]+",
             re.IGNORECASE,
         ),
-        rf"\g<key>\g<assign>\g<quote>{MARK}",
+        rf"\1{MARK}",
         ("authorization",),
     ),
     Rule(
@@ -114,7 +102,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "cookie",
-        re.compile(r"(\b(?:set-)?cookie\\{0,3}[\"']?\s{0,4}[:=]\s{0,4}\\{0,3}[\"']?)(?!\[redacted)[^\r\n\"'\\]+", re.IGNORECASE),
+        re.compile(r"(\b(?:set-)?cookie\\{0,15}+[\"']?+\s{0,4}+[:=]\s{0,4}+\\{0,15}+[\"']?+)(?!\[redacted)[^\r\n\"'\\]+", re.IGNORECASE),
         rf"\1{MARK}",
         ("cookie",),
     ),
@@ -147,15 +135,6 @@ RULES: tuple[Rule, ...] = (
         ("-pass", "password", "passwd", "-secret", "secret ", "token", "api-key", "redis-cli", "requirepass", "masterauth"),
     ),
     Rule("secret argument", re.compile(r"(\bcurl\b[^|\n]{0,400}?\s(?:-u|--user)[= ]?\s*[^\s:\"']+:)(?!\[redacted)[^\s\"']+"), rf"\1{MARK}", ("curl",)),
-    Rule(
-        "secret value",
-        re.compile(
-            rf"(?P<key>(?<![A-Za-z0-9])(?:[A-Za-z0-9_.-]{{0,60}}{_SECRET_WORD}|[A-Za-z0-9]{{1,40}}(?<!proxy)[_-]pass))" + _ASSIGN + _VALUE,
-            re.IGNORECASE | re.DOTALL,
-        ),
-        _keep_assignment,
-        ("pass", "pwd", "secret", "token", "jwt", "bearer", "credential", "key", "id", "masterauth", "authorization", "cookie"),
-    ),
 )
 
 
@@ -193,6 +172,8 @@ class Redactor:
         for rule in RULES:
             if any(hint in lowered for hint in rule.hints):
                 scanned = self._apply(rule, scanned)
+        if any(hint in lowered for hint in _ASSIGNMENT_HINTS):
+            scanned = self._blank_assignments(scanned)
         for pattern in self._custom:
             scanned, count = pattern.subn(MARK, scanned)
             if count:
@@ -203,12 +184,25 @@ class Redactor:
 
     def _apply(self, rule: Rule, text: str) -> str:
         def replace(match: re.Match[str]) -> str:
-            replaced = rule.replacement(match) if callable(rule.replacement) else match.expand(rule.replacement)
-            if replaced != match.group(0):
-                self.removed[rule.kind] += 1
-            return replaced
+            self.removed[rule.kind] += 1
+            return match.expand(rule.replacement)
 
         return rule.pattern.sub(replace, text)
+
+    def _blank_assignments(self, text: str) -> str:
+        """Blank the values of `password=...` and the like, keeping their quotes."""
+        parts: list[str] = []
+        position = 0
+        while match := _ASSIGNMENT.search(text, position):
+            end = _value_end(text, match)
+            value = text[match.end() : end]
+            parts.append(text[position : match.end()])
+            if value and value != MARK and value not in _NOT_A_SECRET:
+                self.removed["secret value"] += 1
+                value = MARK
+            parts.append(value)
+            position = end
+        return "".join([*parts, text[position:]])
 
     def value(self, value: Any) -> Any:
         """Return a copy of any value as plain JSON data (dict, list, str, int, float, bool, None), cleaned and without secrets."""
@@ -240,6 +234,27 @@ class Redactor:
                 key += "'"
             result[key] = self._value(item, secret or is_secret_key(key), depth + 1)
         return result
+
+
+def _value_end(text: str, match: re.Match[str]) -> int:
+    """Find where the value after an assignment ends: at the quote that closes it, however often its text was escaped.
+
+    In a string that was escaped so that its quotes carry k backslashes, one more escaped quote inside it carries 2k+1 of them, and a
+    backslash before the closing quote doubles likewise; so the closing quote is the one with k backslashes modulo 2(k+1).
+    """
+    quote = match.group("quote")
+    if not quote:
+        bare = _BARE_VALUE.match(text, match.end())
+        return bare.end() if bare else match.end()
+    slashes = len(match.group("slashes"))
+    for found in re.compile(rf"\\*{quote}").finditer(text, match.end()):
+        run = len(found.group()) - 1
+        if run < slashes:  # the end of a string around it: the value was cut off
+            return found.start()
+        if run % (2 * (slashes + 1)) == slashes:
+            return found.end() - 1 - slashes
+    line_end = text.find("\n", match.end())
+    return line_end if line_end >= 0 else len(text)
 
 
 def is_secret_key(key: str) -> bool:

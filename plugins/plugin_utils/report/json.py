@@ -30,9 +30,14 @@ def document(record: Record) -> dict[str, Any]:
     }
 
 
+def dump(data: dict[str, Any]) -> str:
+    """Return data as the text of a JSON file."""
+    return json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+
+
 def render(record: Record) -> str:
     """Return report.json as text."""
-    return json.dumps(document(record), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    return dump(document(record))
 
 
 def render_timeline(record: Record) -> str:

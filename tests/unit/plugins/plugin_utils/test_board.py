@@ -1,0 +1,81 @@
+# Copyright: (c) 2026, sre.incident_response contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The board: what a tired person reads first. The goldens in boards/ are what it looks like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.sre.incident_response.plugins.plugin_utils.fold import fold
+from ansible_collections.sre.incident_response.plugins.plugin_utils.report.board import WIDTH, as_text, board
+from ansible_collections.sre.incident_response.tests.unit.plugins.plugin_utils import record_samples as samples
+
+GOLDENS = Path(__file__).parent / "boards"
+REPORT = "/srv/incidents/runs/01K/report.html"
+
+
+def printed(events: list[Any], **more: Any) -> list[str]:
+    """The lines of a run's board."""
+    return [line.text for line in board(fold(events), REPORT, **more)]
+
+
+@pytest.mark.parametrize("name", samples.RUNS)
+def test_golden(name: str) -> None:
+    text = as_text(board(samples.record_of(name), REPORT))
+    assert text == (GOLDENS / f"{name}.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", samples.RUNS)
+def test_lines_fit_and_the_last_one_is_the_report(name: str) -> None:
+    lines = printed(samples.RUNS[name]())
+    assert lines[-1] == REPORT
+    assert len(lines) <= 24
+    assert [line for line in lines if len(line) > WIDTH and line not in (REPORT, samples.COMMAND)] == []
+
+
+def test_the_command_is_one_line_to_paste() -> None:
+    assert samples.COMMAND in printed(samples.incident_events())
+
+
+def many(count: int) -> list[Any]:
+    """A run with many long findings."""
+    findings = [samples.finding(f"a.check_{number:02}", "backend", "critical", "a long sentence " * 12, kind="fastapi") for number in range(count)]
+    gaps = [samples.unknown(f"b.check_{number}", f"service{number}", "a long reason " * 20) for number in range(count)]
+    return [samples.started(), samples.evidence(), samples.assessment("r", *findings, *gaps), samples.no_diagnosis(), samples.finished()]
+
+
+def test_many_findings_stay_on_one_screen() -> None:
+    lines = printed(many(40))
+    assert len(lines) <= 24
+    assert all(len(line) <= WIDTH for line in lines)
+    assert any("36 more findings: see the report" in line for line in lines)
+    assert any("37 more gaps: see the report" in line for line in lines)
+
+
+@pytest.mark.parametrize("name", ["unknown", "interrupted", "killed"])
+def test_nothing_reads_as_an_all_clear(name: str) -> None:
+    text = as_text(board(samples.record_of(name), REPORT))
+    assert "NO INCIDENT" not in text
+    assert " ok" not in text.splitlines()[0]
+
+
+def test_where_it_is_kept_is_said() -> None:
+    lines = printed(samples.healthy_events(), problem="incident_state_dir /x can't be written; this run is kept in /tmp/y.")
+    assert lines[-2].startswith("note ")
+    assert "kept in /tmp/y" in lines[-2]
+
+
+def test_assumptions_are_printed() -> None:
+    events = samples.healthy_events()
+    events[1] = samples.evidence(discovered=True, assumptions=["app-db is postgresql because it listens on 5432", "app-redis is redis"])
+    assert any(line.startswith("assumed: lab1: app-db is postgresql") for line in printed(events))
+
+
+def test_hostile_text_stays_text() -> None:
+    finding = samples.finding("a.b", "db", "critical", "x\x1b[2J\x1b[31m\u202e\nfake line\x07")
+    lines = printed([samples.started(), samples.evidence(), samples.assessment("r", finding), samples.no_diagnosis(), samples.finished()])
+    assert not any(set(line) & set("\x1b\x07\u202e\n") for line in lines)
+    assert not any(line.startswith("fake line") for line in lines)
