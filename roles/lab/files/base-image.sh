@@ -2,6 +2,7 @@
 # Make sure the base image of the lab exists on this engine: present, else pulled, else bootstrapped from a Debian mirror.
 # usage: base-image.sh IMAGE SUITE PULL_TIMEOUT_S [MIRROR]
 # The last line on standard output is "present", "pulled" or "bootstrapped"; on failure standard error ends with one sentence.
+# shellcheck disable=SC2016 # the hooks are expanded by mmdebstrap's shell, not by this one
 set -eu
 
 image=$1 suite=$2 pull_timeout=$3 mirror=${4:-}
@@ -17,7 +18,7 @@ if timeout "$pull_timeout" docker pull --quiet "$image" >/dev/null 2>&1; then
 fi
 
 if ! command -v mmdebstrap >/dev/null 2>&1; then
-  echo "The image $image can neither be pulled nor bootstrapped: allow this machine to pull it, or install mmdebstrap (apt-get install mmdebstrap)." >&2
+  echo "The image $image can neither be pulled nor bootstrapped: allow this machine to pull it, or install mmdebstrap (apt-get install mmdebstrap debian-archive-keyring)." >&2
   exit 1
 fi
 
