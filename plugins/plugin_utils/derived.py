@@ -35,6 +35,19 @@ OF_SOMETHING_ELSE = re.compile(
     r"|status(?:_code)?[ =:]+(?:429|5\d\d)|\b50[234]\b|Name or service not known|name resolution|getaddrinfo|certificate|SSL",
     re.IGNORECASE,
 )
+# The sources that each fact is made of, so that a role that runs alone collects them.
+SOURCES_OF = {
+    "proxy_only": ("http",),
+    "upstream_ip_stale": ("logs", "container"),
+    "deploy": ("container", "logs", "http", "changes"),
+    "failing": ("http", "logs"),
+    "new_bugs": ("logs",),
+    "changes": ("changes", "container"),
+    "networks_shared": ("container",),
+}
+_CERTIFICATE = re.compile(r"\.(?:pem|crt|cer|key)\b")
+_REPLACED = re.compile(r"^\S+: container \S+ was (?:replaced, image (?P<before>\S+) by \S+|created again from the same image \S+)$")
+_NETWORK_ID = re.compile(r"^[0-9a-f]{12,64}$")
 _ADDRESS = re.compile(r"(?:https?://)?(\d{1,3}(?:\.\d{1,3}){3})(?::\d+)?")
 
 
@@ -46,6 +59,9 @@ def derive(estate: Estate, service: Service) -> dict[str, Any]:
         "path": path_sentence(estate, service),
         "proxy_only": proxy_only(estate, service),
         "upstream_ip_stale": upstream_ip_stale(estate, service),
+        "failing": failing(estate, service),
+        "new_bugs": new_bugs(service),
+        "changes": changes(estate, service),
         "deploy": deploy(estate, service),
         "networks_shared": networks_shared(estate, service),
     }
@@ -142,7 +158,6 @@ def deploy(estate: Estate, service: Service) -> dict[str, Any] | None:
     kind = _deploy_kind(estate, service, created, told)
     onset = _onset(estate, service)
     after = None if onset is None else round(onset - created, 1)
-    bugs = new_bugs(service)
     return {
         "kind": kind,
         "created_at": iso_time(created),
@@ -150,8 +165,7 @@ def deploy(estate: Estate, service: Service) -> dict[str, Any] | None:
         "onset": iso_time(onset),
         "onset_after_s": after,
         "correlated": kind != "first" and after is not None and -ONSET_BEFORE_S <= after <= ONSET_AFTER_S,
-        "failing": failing(estate, service),
-        "new_bugs": bugs,
+        "run_options": run_options(service),
         "previous_image": told.get("previous_image"),
         "previous_image_id": told.get("previous_image_id"),
         "previous_version": told.get("previous_version"),
@@ -163,14 +177,11 @@ def _told_change(estate: Estate, service: Service) -> dict[str, Any]:
     remembered = estate.previous.get(service.node)
     if remembered:
         return remembered
-    name = str(service.spec.get("container") or service.name)
-    for change in items(source_data(estate.machines[service.host].sources, "changes").get("recent")):
-        if change.get("kind") in ("deploy", "recreate") and name in (change.get("container"), change.get("what"), change.get("name")):
-            return {
-                "kind": "release" if change["kind"] == "deploy" else "recreate",
-                "previous_image": change.get("previous_image"),
-                "previous_image_id": change.get("previous_image_id"),
-            }
+    for change in changes(estate, service):
+        match = _REPLACED.match(change["what"])
+        if match:
+            before = match.group("before")
+            return {"kind": "release", "previous_image": before} if before else {"kind": "recreate"}
     return {}
 
 
@@ -198,18 +209,66 @@ def _onset(estate: Estate, service: Service) -> float | None:
 def new_bugs(service: Service) -> list[dict[str, Any]]:
     """New error signatures that point at the service's own code: not at a database, a cache, the network or another API."""
     found = []
-    for signature in items(service.data("logs").get("new_signatures")):
+    for signature in items(service.data("logs").get("signatures")):
         text = f"{signature.get('signature') or ''} {signature.get('sample') or ''}"
-        if not OF_SOMETHING_ELSE.search(text[:2000]):
+        if signature.get("new") and not OF_SOMETHING_ELSE.search(text[:2000]):
             found.append(
                 {
                     "signature": clean_text(signature.get("signature") or ""),
                     "where": clean_text(signature.get("where") or ""),
                     "count": signature.get("count"),
                     "first": signature.get("first"),
+                    "last": signature.get("last"),
                 }
             )
     return found[:5]
+
+
+def changes(estate: Estate, service: Service) -> list[dict[str, Any]]:
+    """What the machine says was changed about this service, newest first.
+
+    ``certificate``: the changed file is one; ``after_creation``: it was changed when the container was there already.
+    """
+    created = epoch(service.data("container").get("created_at"))
+    found = []
+    for change in items(source_data(estate.machines[service.host].sources, "changes").get("recent")):
+        what, when = str(change.get("what") or ""), epoch(change.get("time"))
+        if what.startswith(f"{service.name}: "):
+            found.append(
+                {
+                    "time": change.get("time"),
+                    "age_s": change.get("age_s"),
+                    "kind": change.get("kind"),
+                    "what": clean_text(what),
+                    "certificate": bool(_CERTIFICATE.search(what)),
+                    "after_creation": created is not None and when is not None and when - created >= RECREATED_GAP_S,
+                }
+            )
+    return found
+
+
+def run_options(service: Service) -> str | None:
+    """Options of ``docker run`` for a container in the same place: network, ports, restart policy and memory limit.
+
+    Mounts and environment are taken over from the container itself. None when one command can't say it all (several networks).
+    """
+    container = service.data("container")
+    networks = _networks(service)
+    if len(networks) != 1:
+        return None
+    name, network = next(iter(networks.items()))
+    options = [f"--network {name}"]
+    own = {str(container.get("name")), str(container.get("id") or "")[:12]}
+    options += [f"--network-alias {alias}" for alias in texts(network.get("aliases")) if alias not in own and not _NETWORK_ID.match(alias)]
+    for port in items(container.get("ports")):
+        if port.get("host_port"):
+            address = f"{port['host_ip']}:" if port.get("host_ip") else ""
+            options.append(f"-p {address}{port['host_port']}:{port.get('port')}")
+    if container.get("restart_policy") not in (None, "", "no"):
+        options.append(f"--restart {container['restart_policy']}")
+    if container.get("memory_limit"):
+        options.append(f"--memory {container['memory_limit']}")
+    return " ".join(options)
 
 
 def failing(estate: Estate, service: Service) -> bool:

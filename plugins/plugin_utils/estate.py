@@ -243,7 +243,7 @@ class Estate:
             for service in self.services:
                 if service.host == machine.name:
                     sentences.extend(_failed_sources(f"{service.name} on {service.host}", service.sources))
-            sentences.extend(clean_text(problem.get("text") or "a declared service is wrong") for problem in machine.problems)
+            sentences.extend(clean_text(problem.get("sentence") or problem.get("text") or "a declared service is wrong") for problem in machine.problems)
         return sentences
 
 

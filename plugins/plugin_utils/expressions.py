@@ -45,6 +45,11 @@ class _Functions(jmespath_functions.Functions):  # type: ignore[misc]  # jmespat
         return epoch(text)
 
     @jmespath_functions.signature({"types": []}, {"types": []})  # type: ignore[untyped-decorator]
+    def _func_age(self, now: Any, time: Any) -> float | None:
+        then = epoch(time)
+        return now - then if are_numbers(now) and then is not None else None
+
+    @jmespath_functions.signature({"types": []}, {"types": []})  # type: ignore[untyped-decorator]
     def _func_either(self, value: Any, default: Any) -> Any:
         return default if value is None else value
 
@@ -55,6 +60,10 @@ class _Functions(jmespath_functions.Functions):  # type: ignore[misc]  # jmespat
     @jmespath_functions.signature({"types": []})  # type: ignore[untyped-decorator]
     def _func_count(self, items: Any) -> int | None:
         return len(items) if isinstance(items, (list, dict, str)) else None
+
+    @jmespath_functions.signature({"types": []})  # type: ignore[untyped-decorator]
+    def _func_pairs(self, mapping: Any) -> list[list[Any]] | None:
+        return [[name, mapping[name]] for name in sorted(mapping)] if isinstance(mapping, dict) else None
 
     @jmespath_functions.signature({"types": []})  # type: ignore[untyped-decorator]
     def _func_size(self, number: Any) -> str | None:

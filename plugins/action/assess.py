@@ -1,0 +1,75 @@
+# Copyright: (c) 2026, sre.incident_response contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Action ``assess``: hold the checks of a role against the evidence of this run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.sre.incident_response.plugins.plugin_utils.collector import ensure
+from ansible_collections.sre.incident_response.plugins.plugin_utils.workspace import Workspace
+
+try:
+    from ansible_collections.sre.incident_response.plugins.plugin_utils import assessment
+
+    MISSING = None
+except ImportError as error:
+    MISSING = error
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "role": {"type": "str", "required": True},
+    "checks": {"type": "list", "elements": "dict", "required": True},
+    "thresholds": {"type": "dict", "default": {}},
+    "only": {"type": "list", "elements": "str", "default": []},
+    "skip": {"type": "list", "elements": "str", "default": []},
+    "scope": {"type": "str", "choices": ["host", "run"], "default": "host"},
+}
+
+
+class ActionModule(ActionBase):
+    """Documented in plugins/modules/assess.py."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+    _supports_async = False
+    _VALID_ARGS = frozenset(ARGUMENTS)
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Assess one host's evidence, which is collected first where it is missing, or that of all hosts of the run."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        if MISSING is not None:
+            raise AnsibleActionFail(f"sre.incident_response.assess needs the Python package jmespath on the controller ({MISSING}); pip install jmespath")
+        _validation, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        role, variables = arguments["role"], task_vars or {}
+        try:
+            checks = assessment.chosen_checks(arguments["checks"], role, arguments["thresholds"], arguments["only"], arguments["skip"])
+        except assessment.CheckError as error:
+            raise AnsibleActionFail(str(error)) from error
+        workspace = Workspace.current(variables, self._templar.template)
+        documents, host = self._documents(arguments["scope"], checks, workspace, variables)
+        findings = assessment.assess(checks, documents, role, host, workspace.path)
+        found = [finding.as_dict() for finding in findings]
+        workspace.write_findings(role if host is None else f"{role}@{host}", {"role": role, "host": host, "findings": found})
+        result.update(
+            changed=False, incident_assessment={"role": role, "findings": found}, findings=assessment.short(findings), msg=assessment.counts(findings)
+        )
+        return result
+
+    def _documents(self, scope: str, checks: Any, workspace: Workspace, variables: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str | None]:
+        """Evidence to look at, and the one host to assess (None: all of them)."""
+        if scope == "host":
+            host = str(variables["inventory_hostname"])
+            ensure(self, variables, assessment.sources_of(checks))
+            # The other hosts' evidence stays in the picture: what this one's services call may run there.
+            return [document for _host, document in workspace.all_evidence()], host
+        documents = [document for _host, document in workspace.all_evidence()]
+        if not documents:
+            raise AnsibleActionFail(
+                "no evidence was collected in this run; run sre.incident_response.collect on the machines before, or leave incident_scope alone"
+            )
+        return documents, None
