@@ -101,14 +101,10 @@ notes:
 """
 
 EXAMPLES = r"""
-- name: Gather the evidence of all machines
-  hosts: all
-  gather_facts: false
+- name: Gather the evidence of a machine
+  sre.incident_response.collect:
+    services: "{{ incident_services | default(omit) }}"
   become: true
-  tasks:
-    - name: Collect evidence
-      sre.incident_response.collect:
-        services: "{{ incident_services | default(omit) }}"
 
 - name: Look only at the machine itself, with a longer CPU sample
   sre.incident_response.collect:

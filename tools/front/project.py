@@ -24,6 +24,8 @@ def environment() -> dict[str, str]:
     env["ANSIBLE_CONFIG"] = str(ROOT / "ansible.cfg")
     # Molecule names its state after the checkout's base name only: two checkouts would share it outside of them.
     env["ANSIBLE_HOME"] = str(ROOT / ".ansible")
+    # Injected facts are on their way out, and molecule does not read ansible.cfg.
+    env["ANSIBLE_INJECT_FACT_VARS"] = "false"
     env["MOLECULE_GLOB"] = "molecule/*/molecule.yml"
     if locale.getpreferredencoding(do_setlocale=False).upper().replace("-", "") != "UTF8":
         # Ansible refuses to start in any other encoding.

@@ -15,6 +15,8 @@ from .project import CACHE, ROOT, environment
 LOGS = CACHE / "logs"
 HEARTBEAT_S = 30
 TAIL_LINES = 60
+# Output goes to a log file first: no colours, no links.
+PLAIN = {"NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1", "TERM": "dumb"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +78,7 @@ def _execute(step: Step, log: pathlib.Path) -> int:
     with log.open("wb") as output:
         try:
             process = subprocess.Popen(
-                step.command, cwd=step.cwd, env=environment() | dict(step.env), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                step.command, cwd=step.cwd, env=environment() | PLAIN | dict(step.env), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
             )
         except OSError as error:
             output.write(f"{step.command[0]}: {error}\n".encode())
