@@ -66,11 +66,15 @@ class Login:
 
 
 class Session:
-    """An open session with the degradations that were needed to get it (``sizes``, ``database``, ``encoding``, ``pooler``)."""
+    """An open session with the degradations that were needed to get it (``sizes``, ``database``, ``encoding``, ``pooler``).
+
+    ``setbacks`` are the errors behind them, in order.
+    """
 
     def __init__(self, login: Login, remaining: Callable[[], float]) -> None:
         self.login = login
         self.degraded: list[str] = []
+        self.setbacks: list[PgError] = []
         self._remaining = remaining
         self._connection = self._open(login.database)
 
@@ -84,34 +88,38 @@ class Session:
         except PgError as error:
             # 55P03: somebody holds a system catalog of that database. 3D000: no such database.
             if error.sqlstate in ("55P03", "3D000") and database != MAINTENANCE_DATABASE:
-                self.degraded.append("database")
+                self._give_up("database", error)
                 return self._open(MAINTENANCE_DATABASE, encoding)
             # PgBouncer refuses startup options; there the settings travel with each statement instead.
             if error.sqlstate == "08P01" and not pooler:
-                self.degraded.append("pooler")
+                self._give_up("pooler", error)
                 return self._open(database, encoding)
             raise
 
+    def _give_up(self, what: str, error: PgError) -> None:
+        self.degraded.append(what)
+        self.setbacks.append(error)
+
     def snapshot(self, sql: str) -> dict[str, Any]:
         """The snapshot document, its lists never null; PgError or OSError when no degradation helped."""
-        try:
-            return normalized(self._ask(sql))
-        except PgError as error:
-            self._degrade(error)
-        return normalized(self._ask(sql))
+        while True:
+            try:
+                return normalized(self._ask(sql))
+            except PgError as error:
+                self._degrade(error)  # each degradation happens once, so this ends
 
     def _degrade(self, error: PgError) -> None:
-        """Prepare the second try after a statement failed; raises ``error`` again when there is no better way to ask."""
+        """Prepare another try after a statement failed; raises ``error`` again when there is no better way left to ask."""
         if error.sqlstate == "57014" and "sizes" not in self.degraded:
-            self.degraded.append("sizes")
+            self._give_up("sizes", error)
         elif error.sqlstate == "55P03" and "database" not in self.degraded:
-            self.degraded.append("database")
+            self._give_up("database", error)
             self.close()
             self._connection = self._open(MAINTENANCE_DATABASE)
         elif error.sqlstate == "22021" and "encoding" not in self.degraded:
-            self.degraded.append("encoding")
+            self._give_up("encoding", error)
             self.close()
-            self._connection = self._open(self.login.database, "SQL_ASCII")
+            self._connection = self._open(MAINTENANCE_DATABASE if "database" in self.degraded else self.login.database, "SQL_ASCII")
         else:
             raise error
 

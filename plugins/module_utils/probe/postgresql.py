@@ -170,6 +170,8 @@ def ask_with_session(ctx: Context, login: Login, remaining: Any, data: dict[str,
     try:
         data["connect_ms"] = round((time.monotonic() - started) * 1000, 1)
         data["snapshot"] = session.snapshot(ctx.resource("pg_snapshot.sql"))
+        for setback in session.setbacks:
+            record(data, login, Failure("other", sample(setback.message), setback.sqlstate))
         data["database"] = data["snapshot"].get("server", {}).get("database")
         data["degraded"] = session.degraded
 
