@@ -8,6 +8,7 @@ Whatever goes wrong on the way ends in an evidence document that says so; only a
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import shlex
 import signal
@@ -127,7 +128,8 @@ class Collector:
         except evidence.UnreadableAnswerError as error:
             reason = str(error)
         except (AnsibleError, OSError, UnicodeError) as error:
-            reason = f"{one_sentence(error)} (connection {self._transport()})"
+            # "Failed to connect to the host via ssh: ..." and its like: what ssh itself says is enough.
+            reason = f"{re.split('(?:via|over) ssh: ', one_sentence(error), maxsplit=1)[-1]} (connection {self._transport()})"
         else:
             return evidence.completed(answer, self.host, checked, evidence.Call(sent, time.time()), sources)
         return evidence.unreachable(self.host, reason, checked, effective, evidence.Call(sent, time.time()))

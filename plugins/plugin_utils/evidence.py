@@ -88,15 +88,17 @@ def unreachable(host: str, reason: str, checked: Checked, options: Mapping[str, 
 
 
 def clock(probe: Mapping[str, Any], call: Call) -> dict[str, Any]:
-    """``offset_s``: how far the machine's clock is ahead of the controller's, ``rtt_s`` what the offset may be wrong by (twice).
+    """``offset_s``: how far the machine's clock is at least ahead of (or, negative, behind) the controller's; 0 when they may agree.
 
-    The middle of the call on one clock is taken for the middle of the call on the other.
+    The probe started after the request was sent, and ended before its answer was there: that gives two limits, ``rtt_s`` apart. Their
+    middle would be wrong by seconds on a busy machine, because nearly all of the way is connecting and starting Python.
     """
     started, ended = probe.get("started_epoch"), probe.get("host_epoch")
     if not isinstance(started, (int, float)) or not isinstance(ended, (int, float)):
         return {"host_epoch": None, "offset_s": None, "rtt_s": None}
-    offset_s = (started + ended) / 2 - (call.sent + call.received) / 2
-    return {"host_epoch": ended, "offset_s": round(offset_s, 3), "rtt_s": round(max(0.0, (call.received - call.sent) - (ended - started)), 3)}
+    least, most = ended - call.received, started - call.sent
+    offset_s = max(0.0, least) + min(0.0, most)
+    return {"host_epoch": ended, "offset_s": round(offset_s, 3), "rtt_s": round(max(0.0, most - least), 3)}
 
 
 def problems(checked: Checked) -> list[dict[str, Any]]:

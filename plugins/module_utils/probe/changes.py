@@ -161,11 +161,12 @@ def configuration_files(path: str, kind: str) -> list[tuple[str, float]]:
     """``(path, epoch of last change)`` of a mounted file, or of the configuration files in a mounted folder; OSError when it can't be read."""
     if not os.path.isdir(path):
         return [(path, os.stat(path).st_mtime)] if os.path.isfile(path) else []
-    wanted = (".conf",) if kind in DATA_KINDS else CONFIGURATION
+    # Below a database's folder there are thousands of files, and its configuration lies at the top.
+    wanted, deepest = ((".conf",), 0) if kind in DATA_KINDS else (CONFIGURATION, DEEPEST_FOLDER)
     found = []
     os.listdir(path)  # os.walk hides what it may not read
     for folder, subfolders, names in os.walk(path):
-        if folder[len(path):].count(os.sep) >= DEEPEST_FOLDER:
+        if folder[len(path):].count(os.sep) >= deepest:
             subfolders.clear()
         for name in sorted(names):
             if name.endswith(wanted) and not os.path.islink(os.path.join(folder, name)):

@@ -55,13 +55,21 @@ def test_an_unreadable_answer_is_one_sentence(stdout: str, words: str) -> None:
         evidence.parse_answer(stdout, TOKEN)
 
 
-@pytest.mark.parametrize(("probe", "expected"), [
-    ({"started_epoch": 1000.4, "host_epoch": 1000.6}, {"host_epoch": 1000.6, "offset_s": 0.0, "rtt_s": 0.8}),
-    ({"started_epoch": 1120.4, "host_epoch": 1120.6}, {"host_epoch": 1120.6, "offset_s": 120.0, "rtt_s": 0.8}),
-    ({}, {"host_epoch": None, "offset_s": None, "rtt_s": None}),
+@pytest.mark.parametrize(("started", "ended", "offset_s", "rtt_s"), [
+    (1000.4, 1000.6, 0.0, 0.8),
+    (1000.9, 1000.95, 0.0, 0.95),
+    (1120.4, 1120.6, 119.6, 0.8),
+    (880.4, 880.6, -119.6, 0.8),
+    (1001.2, 1001.4, 0.4, 0.8),
 ])
-def test_the_clock_is_compared_in_the_middle_of_the_call(probe: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert evidence.clock(probe, evidence.Call(1000.0, 1001.0)) == expected
+def test_clocks_differ_by_what_the_way_can_not_explain(started: float, ended: float, offset_s: float, rtt_s: float) -> None:
+    """The request was sent at 1000.0 and the answer was there at 1001.0 of the controller's clock."""
+    result = evidence.clock({"started_epoch": started, "host_epoch": ended}, evidence.Call(1000.0, 1001.0))
+    assert result == {"host_epoch": ended, "offset_s": offset_s, "rtt_s": rtt_s}
+
+
+def test_without_the_probes_times_the_clock_is_unknown() -> None:
+    assert evidence.clock({}, evidence.Call(1000.0, 1001.0)) == {"host_epoch": None, "offset_s": None, "rtt_s": None}
 
 
 def test_an_unreachable_machine_still_lists_its_services_without_secrets() -> None:
