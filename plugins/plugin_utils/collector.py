@@ -193,6 +193,8 @@ def explained(problem: str, result: Mapping[str, Any]) -> str:
     complaint = one_sentence(result.get("stderr") or result.get("stdout") or "")
     if result.get("rc") == NO_PYTHON:
         return f"no Python 3.8 or newer was found there{f' ({complaint})' if complaint else ''}; install python3 or set ansible_python_interpreter"
+    if str(result.get("stderr")).lstrip().startswith("Timeout ("):
+        return "the probe was stuck in a computation and ended itself; leave out one source after the other with sources, and report which one it was"
     if complaint:
         return f"{problem} (exit code {result.get('rc')}): {complaint}"
     return f"{problem} (exit code {result.get('rc')}, nothing else printed); check ansible_python_interpreter"

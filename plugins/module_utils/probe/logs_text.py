@@ -22,7 +22,7 @@ _QUOTED = re.compile(r"'[^']{1,200}'|\"[^\"]{1,200}\"")
 _IDENTIFIER = re.compile(r"\b(?:[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|0x[0-9a-fA-F]+|(?=[0-9a-fA-F]*\d)[0-9a-fA-F]{8,})\b")
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 
-_FRAME = re.compile(r'^\s*(?:[|+ ]\s*)*File "([^"]+)", line (\d+), in (\S+)', re.M)
+_FRAME = re.compile(r'^[\s|+]*File "([^"]+)", line (\d+), in (\S+)', re.M)
 # "psycopg.errors.UndefinedColumn: column ..." or "KeyError: 'tier'"; a class alone on its line too.
 _EXCEPTION_LINE = re.compile(r"^(?:\s*\|\s?)?((?:[A-Za-z_]\w*\.)*[A-Z]\w*)(?::|\s*$)", re.M)
 _LIBRARY = ("site-packages", "dist-packages", "/lib/python", "<frozen", "<string>")

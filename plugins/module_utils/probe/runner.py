@@ -9,6 +9,7 @@ knows (inventory name, clock offset, problems of the inventory).
 """
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import sys
@@ -20,13 +21,14 @@ from typing import Any
 
 from . import discover
 from .clean import bounded, clean_text, cleaned
-from .context import Context, Machine, Service, SourceError
+from .context import DEFAULT_OPTIONS, Context, Machine, Service, SourceError
 from .docker import DockerClient
 from .registry import MACHINE_SOURCES, SERVICE_SOURCES, Source
 
 MOST_THREADS = 64
 # A source that passes ctx.remaining() to its waits ends by itself and knows better what hung: it gets this long to say so.
 GRACE_S = 0.25
+LAST_RESORT_S = 5.0
 
 
 class Job:
@@ -180,11 +182,21 @@ def volunteer_for_oom() -> None:
         pass
 
 
+def end_anyway(request: dict[str, Any]) -> None:
+    """End this process some seconds after its budget, whatever happens.
+
+    One endless computation, a regular expression for instance, stops all threads of a Python: then only this, which needs no Python, is left.
+    """
+    budget = float((request.get("options") or {}).get("budget_s", DEFAULT_OPTIONS["budget_s"]))
+    faulthandler.dump_traceback_later(budget + LAST_RESORT_S, exit=True)
+
+
 def main(request: dict[str, Any]) -> None:
     """Print the document between two marks and end at once, whatever a hanging thread still waits for.
 
     The marks carry the request's token, so that banners and shell noise around them do no harm. Only ASCII is printed.
     """
+    end_anyway(request)
     volunteer_for_oom()
     text = json.dumps(collect(request), allow_nan=False, separators=(",", ":"))
     mark = f"sre-evidence-{request['token']}"

@@ -102,6 +102,7 @@ def test_which_python(tmp_path: Path, variables: dict[str, Any], transport: str,
     ({"rc": 127, "stdout": "", "stderr": ""}, "no Python 3.8 or newer was found there; install python3 or set ansible_python_interpreter"),
     ({"rc": 3, "stdout": "", "stderr": "the probe needs Python 3.8 or newer, this is 3.6.8\n"}, "this is 3.6.8"),
     ({"rc": 1, "stdout": "motd", "stderr": "Traceback (most recent call last):\n  x\nMemoryError\n"}, "printed no evidence (exit code 1): MemoryError"),
+    ({"rc": 1, "stdout": "", "stderr": "Timeout (0:00:25)!\nThread 0x1 (most recent call first):\n  File x\n"}, "the probe was stuck in a computation"),
     ({"rc": 0, "stdout": "", "stderr": ""}, "nothing else printed); check ansible_python_interpreter"),
     ({"rc": 1, "stdout": "", "stderr": "\x1b[31mbroken\x1b[0m\u202e"}, "(exit code 1): broken"),
 ])

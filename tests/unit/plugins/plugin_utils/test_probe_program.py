@@ -111,6 +111,16 @@ def test_a_hanging_thread_does_not_keep_the_process() -> None:
     assert answer(done)["machine"]["host"]["kind"] == "unfinished"
 
 
+def test_an_endless_computation_does_not_live_on() -> None:
+    """A regular expression that never ends keeps all other threads from running, the one that watches the budget too."""
+    program = probe_program.build({"token": TOKEN, "services": {}, "sources": ["host"], "options": {"budget_s": 0.5, "sample_s": 0}}).decode()
+    program = program.replace("LAST_RESORT_S = 5.0", "LAST_RESORT_S = 0.5")
+    endless = "import os, re; os.listdir = lambda path: re.match('(a*)*$', 'a' * 64 + 'b')\n"
+    done = subprocess.run([sys.executable, "-I", "-S", "-"], input=(endless + program).encode(), capture_output=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith("Timeout (")
+
+
 def test_resources_travel_with_the_request() -> None:
     assert "select" in probe_program.resources()["pg_snapshot.sql"].lower()
     assert json.dumps(probe_program.resources())
