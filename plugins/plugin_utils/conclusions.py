@@ -70,7 +70,7 @@ def _not_assessed(record: Record, failed_steps: Sequence[NotAssessed]) -> list[N
 
 
 def _services(given: Sequence[Mapping[str, Any]], record: Record) -> list[dict[str, Any]]:
-    """State of every service by its findings: critical, warning, unknown or ok. Not looked at is unknown, never ok."""
+    """State of every service by its findings: critical, warning, unknown or ok. What was not looked at is unknown, never ok."""
     found: dict[tuple[str, str], dict[str, Any]] = {(item["name"], item["host"]): dict(item) for item in given}
     for finding in record.findings:
         if finding.kind != "machine" and finding.service:
@@ -86,7 +86,9 @@ def _state_of(name: str, host: str, record: Record) -> str:
     for severity in ("critical", "warning"):
         if any(finding.severity == severity for finding in own):
             return severity
-    gaps = [gap for gap in record.not_assessed if gap.serious and gap.host == host and gap.service in ("", name)]
+    # A task that failed on the controller left out checks of every machine.
+    machines = {machine.host for machine in record.machines}
+    gaps = [gap for gap in record.not_assessed if gap.serious and (gap.host == host or gap.host not in machines) and gap.service in ("", name)]
     return UNKNOWN if gaps or not any(finding.state == OK for finding in own) else OK
 
 

@@ -106,11 +106,13 @@ def test_a_mistake_in_the_inventory_is_a_gap(problem: dict[str, str] | None, cod
     assert fold(events).verdict.code == code
 
 
-def test_a_failed_step_of_our_own_is_a_gap() -> None:
-    step = samples.event("step", {"host": "lab1", "task": "Assess the locks", "status": "failed", "own": True, "gate": False, "msg": "check x is wrong"}, 0.8)
+@pytest.mark.parametrize("host", ["lab1", "localhost"])
+def test_a_failed_step_of_our_own_is_a_gap(host: str) -> None:
+    step = samples.event("step", {"host": host, "task": "Assess the locks", "status": "failed", "own": True, "gate": False, "msg": "check x is wrong"}, 0.8)
     record = fold([*samples.healthy_events()[:3], step, *samples.healthy_events()[3:]])
     assert record.verdict.code == "incomplete"
     assert record.not_assessed[0].reason == "Assess the locks failed: check x is wrong"
+    assert record.healthy_services() == [], "nobody knows which services the failed checks were about"
 
 
 def test_a_gate_that_fails_on_purpose_is_no_gap() -> None:
@@ -127,7 +129,7 @@ def test_critical_findings_without_a_pattern() -> None:
 @pytest.mark.parametrize(("severity", "code"), [("critical", "unclassified"), ("warning", "warnings")])
 def test_the_unclassified_pattern_is_no_named_cause(severity: str, code: str) -> None:
     finding = samples.finding("redis.up", "redis", severity, "redis is slow", kind="redis")
-    nameless = {"pattern": "unclassified_incident", "title": "No known pattern", "service": "redis", "host": "lab1", "score": 0, "verdict": "possible", "why": []}
+    nameless = {"pattern": "unclassified_incident", "title": "No known pattern", "service": "redis", "host": "lab1", "score": 0, "why": []}
     diagnosis = samples.no_diagnosis(diagnosis=[nameless])
     record = fold([samples.started(), samples.evidence(), samples.assessment("r", finding), diagnosis, samples.finished()])
     assert record.verdict.code == code
