@@ -20,5 +20,5 @@ def test_backend_does_not_run(machine: Any, container: Callable[[str], Any]) -> 
 
 def test_users_see_an_error_page(container: Callable[[str], Any]) -> None:
     """The proxy answers for it, with 502."""
-    answer = container("app-traffic").check_output("curl -s -m 12 -o /dev/null -w '%%{http_code}' http://app-proxy/health")
+    answer = container("app-traffic").check_output("curl -s -m 12 -o /dev/null -w '%{http_code}' http://app-proxy/health")
     assert answer == "502"
