@@ -18,7 +18,8 @@ def say(text: str) -> None:
 
 def line(text: str = "") -> None:
     """Print one line of plain text."""
-    print(text, flush=True)
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def unattended(arguments: t.Sequence[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import pathlib
 import subprocess
@@ -9,7 +10,7 @@ import time
 import typing as t
 import xml.etree.ElementTree
 
-from .console import line, say
+from .console import line
 from .project import CACHE, ROOT, environment
 
 LOGS = CACHE / "logs"
@@ -64,12 +65,13 @@ def run(step: Step) -> Tally:
     tally = _count(step, code)
     took = time.monotonic() - started
     failed = code != 0 or tally.failed > 0
-    verdict = "FAILED" if failed else "ok    "
     inside = f"  ({tally})" if step.junit is not None else ""
-    line(f"{verdict} {step.name:<36} {took:7.1f} s{inside}")
+    said = [f"{'FAILED' if failed else 'ok    '} {step.name:<36} {took:7.1f} s{inside}"]
     if failed:
         tally.failures.append(step.name)
-        _show_end(log, code)
+        said += _end(log, code)
+    # In one piece: another step may end at the same moment.
+    line("\n".join(said))
     return tally
 
 
@@ -107,10 +109,9 @@ def _text(log: pathlib.Path) -> str:
     return "".join(character for character in text if character.isprintable() or character in "\n\t")
 
 
-def _show_end(log: pathlib.Path, code: int) -> None:
-    for text in _text(log).splitlines()[-TAIL_LINES:]:
-        line(f"    {text}")
-    say(f"exit code {code}; all of its output: {log.relative_to(ROOT)}")
+def _end(log: pathlib.Path, code: int) -> list[str]:
+    """The last lines of a log, and where the others are."""
+    return [*(f"    {text}" for text in _text(log).splitlines()[-TAIL_LINES:]), f"==> exit code {code}; all of its output: {log.relative_to(ROOT)}"]
 
 
 def _count(step: Step, code: int) -> Tally:
@@ -129,7 +130,8 @@ def _count(step: Step, code: int) -> Tally:
     return Tally(passed=passed, failed=max(failed, int(code != 0)), skipped=skipped)
 
 
-def run_all(steps: t.Iterable[Step], tally: Tally) -> None:
-    """Run steps one after another; one that fails does not keep the next from being run."""
-    for step in steps:
-        tally.add(run(step))
+def run_all(steps: t.Iterable[Step], tally: Tally, at_once: int = 1) -> None:
+    """Run steps, some at once; one that fails does not keep the others from being run."""
+    with concurrent.futures.ThreadPoolExecutor(max_workers=at_once) as pool:
+        for outcome in pool.map(run, steps):
+            tally.add(outcome)
