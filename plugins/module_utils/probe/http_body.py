@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import islice
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from .redact import sample
 
 MOST_COMPONENTS = 20
+MOST_KEYS = 200
 HEALTHY = {
     "ok", "up", "healthy", "pass", "passed", "passing", "true", "ready", "connected", "available", "alive", "success", "green", "serving", "enabled", "none",
 }
@@ -45,8 +47,7 @@ def components(document: Any) -> dict[str, str]:
         if found:
             return found
     # A flat body: only values that are a state by themselves are components, not versions or times.
-    flat = {name: _state(value) for name, value in document.items() if name not in OVERALL and _is_state(value)}
-    return dict(list(flat.items())[:MOST_COMPONENTS])
+    return _named({name: value for name, value in islice(document.items(), MOST_KEYS) if name not in OVERALL and _is_state(value)})
 
 
 def overall(document: Any) -> str | None:
@@ -72,13 +73,13 @@ def _listed(entries: Any) -> dict[str, str]:
 
 def _named(entries: dict[str, Any]) -> dict[str, str]:
     """Components of ``{"db": "ok", "redis": {"status": "down"}}``."""
-    named = {}
-    for name, value in entries.items():
+    named: dict[str, str] = {}
+    for name, value in islice(entries.items(), MOST_KEYS):
         if isinstance(value, list) and value and isinstance(value[0], dict):
             value = value[0]  # draft-inadarei-api-health-check has a list of measurements per component
-        if isinstance(value, (str, bool, dict)) or value is None:
+        if (isinstance(value, (str, bool, dict)) or value is None) and len(named) < MOST_COMPONENTS:
             named[sample(str(name), 60)] = _state(value)
-    return dict(list(named.items())[:MOST_COMPONENTS])
+    return named
 
 
 def _is_state(value: Any) -> bool:
@@ -110,12 +111,12 @@ def _word(text: str) -> str:
 
 def assets(html: str, page_url: str, most: int) -> list[str]:
     """Absolute URLs of the scripts and styles of a page that lie on its own host, scripts first."""
-    scripts = re.findall(r"<script\b[^>]*?\bsrc\s*=\s*[\"']([^\"'<>\s]+)[\"']", html, re.I)
+    scripts = re.findall(r"<script\b[^>]{0,500}?\bsrc {0,5}= {0,5}[\"']([^\"'<>\s]{1,1000})[\"']", html, re.I)
     styles = [
         found.group(1)
-        for tag in re.findall(r"<link\b[^>]*>", html, re.I)
-        if re.search(r"\brel\s*=\s*[\"']?(stylesheet|modulepreload)\b", tag, re.I)
-        for found in [re.search(r"\bhref\s*=\s*[\"']([^\"'<>\s]+)[\"']", tag, re.I)]
+        for tag in re.findall(r"<link\b[^>]{0,1000}>", html, re.I)
+        if re.search(r"\brel {0,5}= {0,5}[\"']?(stylesheet|modulepreload)\b", tag, re.I)
+        for found in [re.search(r"\bhref {0,5}= {0,5}[\"']([^\"'<>\s]{1,1000})[\"']", tag, re.I)]
         if found
     ]
     page = urlsplit(page_url)

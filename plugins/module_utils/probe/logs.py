@@ -14,7 +14,7 @@ from typing import Any
 
 from .context import Container, Context, SourceError
 from .logs_access import AccessLog
-from .logs_group import application_records
+from .logs_group import LONGEST_PLAIN, application_records
 from .logs_nginx import ErrorLog, request_from_combined, request_from_json
 from .logs_record import Record, from_nginx_error, from_plain, from_postgresql, from_redis
 from .logs_stream import Line, LogReader
@@ -79,7 +79,7 @@ class Scan:
             self.count(line)
             request = request_from_json(line.text) if line.text[:1] == b"{" else None
             if request is None:
-                text = line.text.decode("utf-8", "replace")
+                text = line.text[:LONGEST_PLAIN].decode("utf-8", "replace")
                 record = from_nginx_error(line.stamp, text)
                 if record is not None:
                     if line.stamp >= self.window_text:
@@ -100,7 +100,7 @@ class Scan:
         parse = from_postgresql if self.kind == "postgresql" else from_redis
         for line in lines:
             self.count(line)
-            record = parse(line.stamp, without_colours(line.text).decode("utf-8", "replace"))
+            record = parse(line.stamp, without_colours(line.text[:LONGEST_PLAIN]).decode("utf-8", "replace"))
             if record is not None:
                 yield record
 

@@ -14,6 +14,9 @@ from .times import epoch
 # Longer tracebacks keep their head and, more important, their end.
 HEAD_LINES = 15
 TAIL_LINES = 60
+LONGEST_PART = 1000
+# Of a plain line nobody needs more; JSON is read whole.
+LONGEST_PLAIN = 16384
 # The rest of a message whose lines look like nothing comes right behind it.
 SAME_WRITE_S = 0.1
 CONTINUATIONS = ("During handling of the above exception", "The above exception was the direct cause")
@@ -32,6 +35,7 @@ class OpenRecord:
     def add(self, stamp: str, text: str) -> None:
         """One more line of the record."""
         self._last = stamp
+        text = text[:LONGEST_PART]
         self.tracing = self.tracing or text.startswith(TRACEBACK)
         if len(self._head) < HEAD_LINES:
             self._head.append(text)
@@ -80,7 +84,7 @@ def application_records(lines: Iterator[Line], count: Callable[[Line], None]) ->
                     yield before.finished()
                 yield record
                 continue
-        text = without_colours(line.text).decode("utf-8", "replace")
+        text = without_colours(line.text[:LONGEST_PLAIN]).decode("utf-8", "replace")
         current = pending.get(line.stream)
         if current and current.wants(line.stamp, text):
             current.add(line.stamp, text)

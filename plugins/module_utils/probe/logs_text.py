@@ -22,9 +22,9 @@ _QUOTED = re.compile(r"'[^']{1,200}'|\"[^\"]{1,200}\"")
 _IDENTIFIER = re.compile(r"\b(?:[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|0x[0-9a-fA-F]+|(?=[0-9a-fA-F]*\d)[0-9a-fA-F]{8,})\b")
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 
-_FRAME = re.compile(r'^[\s|+]*File "([^"]+)", line (\d+), in (\S+)', re.M)
+_FRAME = re.compile(r'^[ \t|+]*File "([^"\n]{1,500})", line (\d+), in (\S{1,200})', re.M)
 # "psycopg.errors.UndefinedColumn: column ..." or "KeyError: 'tier'"; a class alone on its line too.
-_EXCEPTION_LINE = re.compile(r"^(?:\s*\|\s?)?((?:[A-Za-z_]\w*\.)*[A-Z]\w*)(?::|\s*$)", re.M)
+_EXCEPTION_LINE = re.compile(r"^(?:[ \t]*\|[ \t]?)?((?:[A-Za-z_]\w{0,80}\.){0,12}[A-Z]\w{0,80})(?::|[ \t]*$)", re.M)
 _LIBRARY = ("site-packages", "dist-packages", "/lib/python", "<frozen", "<string>")
 
 

@@ -326,7 +326,7 @@ def test_without_a_second_sample_there_are_no_rates() -> None:
     [
         ("postgres: app app_prod 172.18.0.4(51234) SELECT waiting", {"user": "app", "database": "app_prod", "client": "172.18.0.4(51234)", "state": "waiting"}),
         ("postgres: 15/main: app app_prod [local] idle", {"user": "app", "database": "app_prod", "client": "[local]", "state": "idle"}),
-        ("postgres: app db fe80::1(5) idle in transaction (aborted)", {"user": "app", "database": "db", "client": "fe80::1(5)", "state": "idle in transaction"}),
+        ("postgres: app db ::1(5) idle in transaction (aborted)", {"user": "app", "database": "db", "client": "::1(5)", "state": "idle in transaction"}),
         ("postgres: app db [local] UPDATE", {"user": "app", "database": "db", "client": "[local]", "state": "active"}),
         ("postgres: walwriter ", None),
         ("postgres: 15/main: autovacuum launcher ", None),
