@@ -66,12 +66,28 @@ def _not_assessed(record: Record, failed_steps: Sequence[NotAssessed]) -> list[N
         blind = (finding.host, finding.service, finding.check_role) not in answered
         gap.serious = gap.serious or blind or bool(_VITAL.search(finding.id)) or _NOT_TOLD not in reason
     mistakes = [NotAssessed(machine.host, service, sentence, [], True) for machine in record.machines for service, sentence in machine.problems]
-    return sorted([*unreachable.values(), *mistakes, *groups.values(), *failed_steps], key=lambda gap: (not gap.serious, gap.host, gap.service, gap.reason))
+    silent = _without_checks(record) if record.diagnosed else []
+    gaps = [*unreachable.values(), *mistakes, *silent, *groups.values(), *failed_steps]
+    return sorted(gaps, key=lambda gap: (not gap.serious, gap.host, gap.service, gap.reason))
+
+
+def _without_checks(record: Record) -> list[NotAssessed]:
+    """Services of machines that answered about which no check said anything; only a whole triage means to check every service."""
+    checked = {(finding.host, finding.service) for finding in record.findings}
+    return [
+        NotAssessed(machine.host, name, "no check was made on it", [], True)
+        for machine in record.machines
+        for name in machine.services
+        if machine.reachable and (machine.host, name) not in checked
+    ]
 
 
 def _services(given: Sequence[Mapping[str, Any]], record: Record) -> list[dict[str, Any]]:
     """State of every service by its findings: critical, warning, unknown or ok. What was not looked at is unknown, never ok."""
     found: dict[tuple[str, str], dict[str, Any]] = {(item["name"], item["host"]): dict(item) for item in given}
+    for machine in record.machines:
+        for name, kind in machine.services.items():
+            found.setdefault((name, machine.host), {"name": name, "kind": kind, "host": machine.host, "state": ""})
     for finding in record.findings:
         if finding.kind != "machine" and finding.service:
             key = (finding.service, finding.host)

@@ -207,6 +207,7 @@ def _on_evidence(state: _Folding, event: Event) -> None:
     if not host:
         return
     reachable = data.get("reachable") is not False
+    services = data.get("services")
     machine = Machine(
         host=host,
         reachable=reachable,
@@ -215,6 +216,7 @@ def _on_evidence(state: _Folding, event: Event) -> None:
         discovered=data.get("discovered") is True,
         assumptions=_texts(data.get("assumptions")),
         problems=[(_text(item.get("service")), _text(item.get("sentence"))) for item in _mappings(data.get("problems")) if _text(item.get("sentence"))],
+        services={_text(name): _text(kind) for name, kind in services.items() if _text(name)} if isinstance(services, Mapping) else {},
     )
     state.machines[host] = machine
     if reachable:

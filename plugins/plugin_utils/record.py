@@ -34,7 +34,10 @@ class Run:
 
 @dataclass
 class Machine:
-    """A machine that was asked for evidence, and why it gave none; `problems` are mistakes in its inventory, by service."""
+    """A machine that was asked for evidence, and why it gave none.
+
+    `services` are those that it is known to have, by name and kind; `problems` are mistakes in its inventory, by service.
+    """
 
     host: str
     reachable: bool = True
@@ -43,6 +46,7 @@ class Machine:
     discovered: bool = False
     assumptions: list[str] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
+    services: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass

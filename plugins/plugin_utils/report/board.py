@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ansible_collections.sre.incident_response.plugins.plugin_utils.record import Group, Record, grouped, run_notice
 from ansible_collections.sre.incident_response.plugins.plugin_utils.report.view import began, gap_checks, next_step, place, reasons, where
-from ansible_collections.sre.incident_response.plugins.plugin_utils.text import clean, one_line, shorten, wrap
+from ansible_collections.sre.incident_response.plugins.plugin_utils.text import clean, one_line, plural, shorten, wrap
 
 WIDTH = 80
 _LABEL = 10  # columns of the first word of a line
@@ -86,27 +86,23 @@ def _findings(record: Record) -> list[Line]:
     notes = sum(1 for finding in record.bad if finding.severity == "info")
     if not groups:
         return []
-    names = max(len(where(group)) for group in groups)
-    width = min(names, 18)
-    lines: list[Line] = []
-    shown = 0
-    for group in groups:
-        texts = _finding(group, width)
-        if lines and len(lines) + len(texts) > _FINDING_LINES:
-            break
-        lines += [Line(text, _SEVERITY_COLOURS[str(group.finding.severity)] if number == 0 else None) for number, text in enumerate(texts)]
-        shown += 1
-    rest = [f"{len(groups) - shown} more findings"] if len(groups) > shown else []
+    width = min(max(len(where(group)) for group in groups), 18)
+    texts = [_finding(group, width) for group in groups]
+    if sum(len(lines) for lines in texts) > _FINDING_LINES:
+        # More findings in one line each say more than few at length.
+        texts = [[shorten(" ".join([lines[0], *(line.strip() for line in lines[1:])]), WIDTH)] for lines in texts]
+    shown = texts[:_FINDING_LINES]
+    lines = [Line("")]
+    for group, finding_lines in zip(groups, shown, strict=False):
+        lines += [Line(text, None if number else _SEVERITY_COLOURS[str(group.finding.severity)]) for number, text in enumerate(finding_lines)]
+    rest = [plural(len(groups) - len(shown), "more finding")] if len(groups) > len(shown) else []
     rest += [f"{notes} for information"] if notes else []
-    if rest:
-        lines.append(Line(f"{'':<{_LABEL}}and {', '.join(rest)}: see the report"))
-    return [Line(""), *lines]
+    return [*lines, Line(f"{'':<{_LABEL}}and {', '.join(rest)}: see the report")] if rest else lines
 
 
 def _finding(group: Group, width: int) -> list[str]:
     finding = group.finding
-    name = shorten(where(group), width)
-    lead = f"{str(finding.severity).upper():<{_LABEL}}{name:<{width}}  "
+    lead = f"{str(finding.severity).upper():<{_LABEL}}{shorten(where(group), width):<{width}}  "
     lines = wrap(finding.summary, WIDTH, " " * len(lead), f"{lead}{finding.id}  ")
     return lines if len(lines) <= 2 else [lines[0], shorten(f"{lines[1]} {lines[2].strip()}", WIDTH)]
 

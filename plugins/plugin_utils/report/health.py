@@ -19,7 +19,7 @@ from ansible_collections.sre.incident_response.plugins.plugin_utils.text import 
 
 HEALTHY = "healthy"
 UNHEALTHY = "unhealthy"
-_ENDPOINTS = {"http.live": "live", "http.ready": "ready", "http.frontend": "frontend"}
+_ENDPOINTS = {"http.live": "live", "http.ready": "ready", "http.frontend": "frontend", "dep.reachable": "live", "dep.http_status": "live"}
 _DETAIL_LIMIT = 200
 _NAMED = 5
 
@@ -63,7 +63,6 @@ class Seen:
 def document(findings: Iterable[Finding], seen: Seen, now: str) -> dict[str, Any]:
     """Return the health report as data; `now` is ISO-8601 UTC."""
     results = [_result(finding, seen) for finding in sorted(findings, key=lambda item: (item.host, item.service, item.id, item.summary))]
-    results += _external_results(seen)
     results += _silent_results(seen, {(result["host"], result["service"]) for result in results})
     counts = Counter(result["status"] for result in results)
     return {
@@ -98,6 +97,8 @@ def _result(finding: Finding, seen: Seen) -> dict[str, Any]:
     endpoint = seen.endpoint(finding.host, finding.service, _ENDPOINTS[finding.id]) if finding.id in _ENDPOINTS else {}
     spec = seen.services(finding.host).get(finding.service, {})
     result = {"name": f"{finding.service or finding.host} {finding.id}", "service": finding.service, "host": finding.host, "status": _state(finding)}
+    if endpoint.get("ok") is False:
+        result["status"] = UNHEALTHY  # a check may leave a time-out to another one; here it counts
     if finding.id in _ENDPOINTS:
         return {**result, **_http(endpoint, spec), "detail": detail[:_DETAIL_LIMIT]}
     return {**result, "container": spec.get("container"), "detail": detail[:_DETAIL_LIMIT]}
@@ -111,21 +112,6 @@ def _http(endpoint: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any
         "http_code": code if isinstance(code, int) and code > 0 else None,
         "response_time_ms": round(took, 1) if isinstance(took, (int, float)) else None,
     }
-
-
-def _external_results(seen: Seen) -> list[dict[str, Any]]:
-    """What others run: their health URL answers, or it does not."""
-    results = []
-    for host in seen.hosts:
-        for name, spec in sorted(seen.services(host).items()):
-            endpoint = seen.endpoint(host, name, "live")
-            if spec.get("kind") != "external" or not endpoint:
-                continue
-            answers = endpoint.get("ok")
-            state = UNKNOWN if not isinstance(answers, bool) else HEALTHY if answers else UNHEALTHY
-            detail = one_line(str(endpoint.get("error") or ""))[:_DETAIL_LIMIT]
-            results.append({"name": f"{name} http", "service": name, "host": host, "status": state, **_http(endpoint, spec), "detail": detail})
-    return results
 
 
 def _silent_results(seen: Seen, answered: set[tuple[str, str]]) -> list[dict[str, Any]]:

@@ -64,7 +64,8 @@ def render(record: Record) -> str:
         began=began(record),
         looked_at=machines_line(record),
         step=next_step(record),
-        findings=grouped(record.bad),
+        findings=grouped(finding for finding in record.bad if finding.severity != "info"),
+        notes=grouped(finding for finding in record.bad if finding.severity == "info"),
         columns=columns,
         rows=rows,
         place=place,
@@ -112,7 +113,8 @@ def matrix(record: Record) -> tuple[list[str], list[Row]]:
 def _row(key: tuple[str, str, str], states: dict[str, list[str]], roles: list[str]) -> Row:
     name, kind, host = key
     cells = [_cell(states.get(role, [])) for role in roles]
-    everything = [state for role_states in states.values() for state in role_states]
+    # What is only for information is no reason to look at a service.
+    everything = ["ok" if state == "info" else state for role_states in states.values() for state in role_states]
     return Row(name, kind, host, _worst(everything) if everything else UNKNOWN, cells)
 
 

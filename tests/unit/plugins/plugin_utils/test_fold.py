@@ -106,6 +106,15 @@ def test_a_mistake_in_the_inventory_is_a_gap(problem: dict[str, str] | None, cod
     assert fold(events).verdict.code == code
 
 
+def test_a_service_that_no_check_looked_at_is_a_gap() -> None:
+    events = samples.healthy_events()
+    events[1] = samples.evidence(services={"db": "postgresql", "payments": "external"})
+    record = fold(events)
+    assert record.verdict.code == "incomplete"
+    assert [(gap.service, gap.reason) for gap in record.not_assessed] == [("payments", "no check was made on it")]
+    assert {service["name"]: service["state"] for service in record.services}["payments"] == "unknown"
+
+
 @pytest.mark.parametrize("host", ["lab1", "localhost"])
 def test_a_failed_step_of_our_own_is_a_gap(host: str) -> None:
     step = samples.event("step", {"host": host, "task": "Assess the locks", "status": "failed", "own": True, "gate": False, "msg": "check x is wrong"}, 0.8)

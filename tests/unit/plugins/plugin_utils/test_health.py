@@ -102,13 +102,12 @@ def test_nothing_at_all_is_unknown() -> None:
     assert health.failure(report, "x.json") == "Nothing could be checked: no machine was asked; see x.json"
 
 
-@pytest.mark.parametrize(("ok", "state"), [(True, "healthy"), (False, "unhealthy"), (None, "unknown")])
-def test_external_services_are_judged_by_their_answer(ok: bool | None, state: str) -> None:
-    endpoint = {"url": "https://pay/health", "ok": ok, "status": 503, "median_ms": 5, "error": None}
-    http = {"ok": True, "data": {"endpoints": {"live": endpoint}}}
+def test_external_services_tell_their_status_code() -> None:
+    http = {"ok": True, "data": {"endpoints": {"live": {"url": "https://pay/health", "ok": False, "status": 503, "median_ms": 5}}}}
     document = {"reachable": True, "services": {"pay": {"kind": "external", "spec": {}, "sources": {"http": http}}}}
-    report = health.document([], health.Seen({"lab1": document}, {}), NOW)
-    assert [(result["name"], result["status"], result["http_code"]) for result in report["results"]] == [("pay http", state, 503)]
+    checks = [found("dep.reachable", "pay"), found("dep.http_status", "pay", "finding", severity="critical")]
+    report = health.document(checks, health.Seen({"lab1": document}, {}), NOW)
+    assert [(result["status"], result["http_code"]) for result in report["results"]] == [("unhealthy", 503), ("unhealthy", 503)]
 
 
 def test_the_same_name_on_two_machines_stays_two_services() -> None:
