@@ -45,6 +45,7 @@ from ansible.release import __version__ as core_version
 from ansible.template import Templar
 from ansible_collections.sre.incident_response.plugins.plugin_utils.fold import fold
 from ansible_collections.sre.incident_response.plugins.plugin_utils.journal import Journal, read_folder, utc_now
+from ansible_collections.sre.incident_response.plugins.plugin_utils.record import Record
 from ansible_collections.sre.incident_response.plugins.plugin_utils.recorder import RECORDING_ACTIONS, REPORT_ACTION, Outcome, Recorder
 from ansible_collections.sre.incident_response.plugins.plugin_utils.redaction import Redactor
 from ansible_collections.sre.incident_response.plugins.plugin_utils.workspace import Workspace
@@ -147,7 +148,8 @@ class CallbackModule(CallbackBase):
             self._recorder.run_finished({host: stats.summarize(host) for host in sorted(stats.processed)})
             self._publish()
         elif self._recorder is None and self._rebuilt:
-            self._print_board(self._rebuilt)
+            read = read_folder(self._rebuilt)
+            self._print_board(fold(read.events, read.problems), Path(self._rebuilt) / "report.html")
         self._leave()
 
     # -- a run's beginning -------------------------------------------------------------------------------------------
@@ -275,15 +277,14 @@ class CallbackModule(CallbackBase):
         from ansible_collections.sre.incident_response.plugins.plugin_utils.report.publish import publish
 
         if self._workspace is not None:
-            publish(self._workspace.path)
-            self._print_board(str(self._workspace.path), self._workspace.problem)
+            published = publish(self._workspace.path)
+            self._print_board(published.record, published.html, self._workspace.problem)
 
-    def _print_board(self, folder: str, problem: str | None = None) -> None:
+    def _print_board(self, record: Record, report: Path, problem: str | None = None) -> None:
         from ansible_collections.sre.incident_response.plugins.plugin_utils.report.board import board
 
-        read = read_folder(folder)
         self._display.display("")
-        for line in board(fold(read.events, read.problems), str(Path(folder) / "report.html"), problem):
+        for line in board(record, str(report), problem):
             self._display.display(line.text, color=line.colour)
 
 

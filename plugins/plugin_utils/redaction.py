@@ -37,7 +37,9 @@ _ASSIGNMENT = re.compile(
     rf"(?<![A-Za-z0-9])(?:[A-Za-z0-9_.-]{{0,60}}{_SECRET_WORD}|[A-Za-z0-9]{{1,40}}(?<!proxy)[_-]pass){_ASSIGN}(?P<slashes>\\{{0,15}})(?P<quote>[\"']?+)",
     re.IGNORECASE,
 )
-_ASSIGNMENT_HINTS = ("pass", "pwd", "secret", "token", "jwt", "bearer", "credential", "key", "id", "masterauth", "authorization", "cookie")
+_ASSIGNMENT_HINTS = (
+    "pass", "pwd", "secret", "token", "jwt", "bearer", "credential", "key", "session", "csrf", "xsrf", "masterauth", "authorization", "cookie"
+)  # fmt: skip
 _BARE_VALUE = re.compile(r"[^\s,;&\"'\\(){}<>|]+")
 
 
@@ -115,7 +117,7 @@ RULES: tuple[Rule, ...] = (
             r"(?:sk|rk)_(?:live|test)_[A-Za-z0-9]{10,}|sk-[A-Za-z0-9_-]{20,}|npm_[A-Za-z0-9]{30,}|SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}|hvs\.[A-Za-z0-9_-]{20,})"
         ),
         MARK,
-        ("gh", "glpat-", "xox", "sk_", "rk_", "sk-", "npm_", "sg.", "hvs."),
+        ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox", "sk_", "rk_", "sk-", "npm_", "sg.", "hvs."),
     ),
     Rule("access token", re.compile(r"(hooks\.slack\.com/(?:services|workflows)/)(?!\[redacted)[A-Za-z0-9/_-]+"), rf"\1{MARK}", ("hooks.slack.com",)),
     Rule(
@@ -137,6 +139,11 @@ RULES: tuple[Rule, ...] = (
     Rule("secret argument", re.compile(r"(\bcurl\b[^|\n]{0,400}?\s(?:-u|--user)[= ]?\s*[^\s:\"']+:)(?!\[redacted)[^\s\"']+"), rf"\1{MARK}", ("curl",)),
 )
 
+# One scan tells for most texts that no rule can apply.
+_ANY_HINT = re.compile("|".join(sorted({re.escape(hint) for rule in RULES for hint in rule.hints} | set(_ASSIGNMENT_HINTS))))
+_REMEMBERED_LENGTH = 80
+_REMEMBERED_TEXTS = 10_000
+
 
 @dataclass
 class Redactor:
@@ -151,6 +158,7 @@ class Redactor:
     problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._harmless: set[str] = set()  # short texts that stay as they are: names of keys, services and checks come again and again
         self._custom = [pattern for entry in self.custom if (pattern := self._compile(str(entry))) is not None]
 
     def _compile(self, entry: str) -> re.Pattern[str] | None:
@@ -167,19 +175,28 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Return the text without control characters and secrets, cut to `MAX_TEXT` characters."""
-        scanned = clean(text[:_MAX_SCANNED])
-        lowered = scanned.lower()
-        for rule in RULES:
-            if any(hint in lowered for hint in rule.hints):
-                scanned = self._apply(rule, scanned)
-        if any(hint in lowered for hint in _ASSIGNMENT_HINTS):
-            scanned = self._blank_assignments(scanned)
+        if text in self._harmless:
+            return text
+        cleaned = self._redacted(clean(text[:_MAX_SCANNED]))
+        if len(cleaned) > MAX_TEXT or len(text) > _MAX_SCANNED:
+            return f"{cleaned[:MAX_TEXT]} [{max(len(cleaned), len(text)) - MAX_TEXT} more characters cut]"
+        if cleaned == text and len(text) <= _REMEMBERED_LENGTH and len(self._harmless) < _REMEMBERED_TEXTS:
+            self._harmless.add(text)
+        return cleaned
+
+    def _redacted(self, text: str) -> str:
+        scanned = text
+        lowered = text.lower()
+        if _ANY_HINT.search(lowered):
+            for rule in RULES:
+                if any(hint in lowered for hint in rule.hints):
+                    scanned = self._apply(rule, scanned)
+            if any(hint in lowered for hint in _ASSIGNMENT_HINTS):
+                scanned = self._blank_assignments(scanned)
         for pattern in self._custom:
             scanned, count = pattern.subn(MARK, scanned)
             if count:
                 self.removed["incident_redact"] += count
-        if len(scanned) > MAX_TEXT or len(text) > _MAX_SCANNED:
-            return f"{scanned[:MAX_TEXT]} [{max(len(scanned), len(text)) - MAX_TEXT} more characters cut]"
         return scanned
 
     def _apply(self, rule: Rule, text: str) -> str:
