@@ -16,7 +16,7 @@ pytestmark = pytest.mark.integration
 
 def written(folder: Path) -> tuple[dict[str, Any], str]:
     """The newest JSON document and the newest text in the output directory."""
-    documents, texts = sorted(folder.rglob("*.json")), sorted(folder.rglob("*.txt"))
+    documents, texts = sorted(folder.rglob("*.json")), sorted(folder.rglob("*.log"))
     assert documents, list(folder.rglob("*"))
     assert texts, list(folder.rglob("*"))
     return json.loads(documents[-1].read_text(encoding="utf-8")), texts[-1].read_text(encoding="utf-8")
