@@ -143,7 +143,9 @@ class Collector:
 
     def _over_stdin(self, request: dict[str, Any]) -> dict[str, Any]:
         """Feed the joined program to the machine's Python."""
-        result = self.action._low_level_execute_command(self.interpreter_command(), in_data=probe_program.build(request), sudoable=True)
+        interpreter = self.interpreter()
+        program = probe_program.build(request, compiled=interpreter == [sys.executable] and self._transport() == "local")
+        result = self.action._low_level_execute_command(starting(interpreter), in_data=program, sudoable=True)
         try:
             return evidence.parse_answer(str(result["stdout"]), request["token"])
         except evidence.UnreadableAnswerError as error:
@@ -164,14 +166,12 @@ class Collector:
 
     # -- the machine's Python ----------------------------------------------------------------------------------------
 
-    def interpreter_command(self) -> str:
-        """The shell command that starts the machine's Python with a program on standard input."""
+    def interpreter(self) -> list[str] | None:
+        """The words that start the machine's Python, None when it has to be looked for there."""
         configured = self._configured_interpreter()
         if configured:
-            return f"{' '.join(shlex.quote(word) for word in shlex.split(configured))} {PYTHON_OPTIONS}"
-        if self._transport() == "local":
-            return f"{shlex.quote(sys.executable)} {PYTHON_OPTIONS}"
-        return f"/bin/sh -c {shlex.quote(FIND_PYTHON)}"
+            return shlex.split(configured)
+        return [sys.executable] if self._transport() == "local" else None
 
     def _configured_interpreter(self) -> str | None:
         """``ansible_python_interpreter`` where it names one, or what Ansible has discovered on this host before."""
@@ -186,6 +186,13 @@ class Collector:
 
     def _transport(self) -> str:
         return str(self.action._connection.transport).rpartition(".")[2]
+
+
+def starting(interpreter: list[str] | None) -> str:
+    """The shell command that runs a Python with a program on standard input."""
+    if interpreter is None:
+        return f"/bin/sh -c {shlex.quote(FIND_PYTHON)}"
+    return f"{' '.join(shlex.quote(word) for word in interpreter)} {PYTHON_OPTIONS}"
 
 
 def explained(problem: str, result: Mapping[str, Any]) -> str:

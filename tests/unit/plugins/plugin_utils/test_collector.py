@@ -79,7 +79,8 @@ def test_a_python_is_found_on_a_remote_machine(tmp_path: Path) -> None:
     shim.parent.mkdir()
     shim.write_text("#!/bin/sh\necho 'no such version' >&2\nexit 127\n")
     shim.chmod(0o755)
-    command = collector_of(FakeAction("ssh"), tmp_path).interpreter_command()
+    assert collector_of(FakeAction("ssh"), tmp_path).interpreter() is None
+    command = collector.starting(None)
     environment = {"PATH": f"{shim.parent}:/usr/bin:/bin"}
     done = subprocess.run(["/bin/sh", "-c", command], input=b"print('found')", env=environment, capture_output=True, check=False)
     assert (done.stdout, done.stderr) == (b"found\n", b"")
@@ -88,13 +89,14 @@ def test_a_python_is_found_on_a_remote_machine(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("variables", "transport", "words"), [
-    ({"ansible_python_interpreter": "/opt/py/bin/python3"}, "ssh", ["/opt/py/bin/python3", "-I", "-S", "-"]),
-    ({"ansible_python_interpreter": "/usr/bin/env python3"}, "ssh", ["/usr/bin/env", "python3", "-I", "-S", "-"]),
-    ({"ansible_python_interpreter": "auto_silent"}, "local", [sys.executable, "-I", "-S", "-"]),
-    ({"ansible_facts": {"discovered_interpreter_python": "/usr/bin/python3.11"}}, "ssh", ["/usr/bin/python3.11", "-I", "-S", "-"]),
+    ({"ansible_python_interpreter": "/opt/py/bin/python3"}, "ssh", ["/opt/py/bin/python3"]),
+    ({"ansible_python_interpreter": "/usr/bin/env python3"}, "ssh", ["/usr/bin/env", "python3"]),
+    ({"ansible_python_interpreter": "auto_silent"}, "local", [sys.executable]),
+    ({"ansible_facts": {"discovered_interpreter_python": "/usr/bin/python3.11"}}, "ssh", ["/usr/bin/python3.11"]),
 ])
 def test_which_python(tmp_path: Path, variables: dict[str, Any], transport: str, words: list[str]) -> None:
-    assert shlex.split(collector_of(FakeAction(transport), tmp_path, **variables).interpreter_command()) == words
+    assert collector_of(FakeAction(transport), tmp_path, **variables).interpreter() == words
+    assert shlex.split(collector.starting(words)) == [*words, "-I", "-S", "-"]
 
 
 @pytest.mark.parametrize(("answer", "words"), [

@@ -60,6 +60,12 @@ def test_an_older_python_is_refused_in_one_sentence(version: str) -> None:
     assert done.stderr.decode().startswith(f"the probe needs Python 3.8 or newer, this is {version}.")
 
 
+def test_compiled_it_is_the_same_program() -> None:
+    request = {"token": TOKEN, "services": {}, "sources": ["host"], "options": OPTIONS}
+    done = subprocess.run([sys.executable, "-I", "-S", "-"], input=probe_program.build(request, compiled=True), capture_output=True, timeout=60, check=False)
+    assert answer(done)["machine"]["host"]["ok"]
+
+
 def test_every_module_is_imported_under_its_usual_name() -> None:
     """Tracebacks and dataclasses name the same modules as when Ansible packs them."""
     program = probe_program.build({"token": TOKEN, "services": {}, "sources": ["host"]}).decode("ascii")
