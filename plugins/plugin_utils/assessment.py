@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .checks import Check, CheckError, evaluate_all, load_checks, select_checks
+from .checks import EXPRESSION_KEYS, Check, CheckError, evaluate_all, load_checks, select_checks
 from .derived import SOURCES_OF
 from .estate import Estate
 from .evidence import SOURCES
@@ -43,7 +43,7 @@ def sources_of(checks: Sequence[Check]) -> list[str]:
 
 def _expressions(check: Check) -> list[str]:
     """The texts of an entry's expressions without what stands in quotes."""
-    texts = [str(value) for key, value in check.entry.items() if isinstance(value, str) and key not in ("message", "ok", "question", "trap")]
+    texts = [str(check.entry[key]) for key in EXPRESSION_KEYS if check.entry.get(key)]
     texts += [str(value) for key in ("facts", "target") for value in (check.entry.get(key) or {}).values()]
     return [re.sub(r"'[^']*'", "", text) for text in texts]
 

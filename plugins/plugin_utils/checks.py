@@ -34,6 +34,8 @@ REQUIRED = ("id", "question", "kinds", "needs", "role", "message")
 # One list of elements may not flood the report: the worst ones are told, the others are counted.
 EACH_LIMIT = 8
 PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
+# A plain path to a value: when that is null nobody knows. In anything longer null is what JMESPath calls false.
+_PATH = re.compile(r"^[\w.]+$")
 _ID = re.compile(r"^(\{target\}|[a-z][a-z0-9_]*)(\.[a-z0-9_]+)*$")
 
 
@@ -103,6 +105,8 @@ def entry_problems(entry: Any) -> list[str]:
         return [f"a check must be a dictionary, not {value_text(entry)}"]
     name = f"check {clean_text(entry.get('id', '(without id)'), 80)}"
     found = [f"{name} has the unknown key {key}{_nearest(str(key), KEYS)}" for key in entry if key not in KEYS]
+    # YAML reads on, off, yes and no as booleans.
+    found += [f"{name}: {key}.{fact} must have a text as name" for key in MAP_KEYS for fact in entry.get(key) or {} if not isinstance(fact, str)]
     found += [f"{name} has no {key}" for key in REQUIRED if entry.get(key) is None or (entry[key] in ("", []) and key != "needs")]
     found += [f"{name}: {key} must be a text" for key in TEXT_KEYS if entry.get(key) is not None and not isinstance(entry[key], str)]
     found += [f"{name}: {key} must be a list" for key in LIST_KEYS if key in entry and not isinstance(entry[key], (list, tuple))]
@@ -372,7 +376,7 @@ def _answer(check: Check, subject: Subject, check_role: str, document: Mapping[s
     finding.evidence = [
         {"source": check.source, "text": format_text(text, names)}
         for text in check.entry.get("evidence") or []
-        if all(names.get(name) is not None for name in PLACEHOLDER.findall(text))
+        if not any(names.get(name) in (None, "", [], {}) for name in PLACEHOLDER.findall(text))
     ]
     finding.since = iso_time(_search(check, "since", scope)) if "since" in check.expressions else None
     finding.mitigation = check.entry.get("mitigation")
@@ -384,7 +388,7 @@ def _severity(check: Check, scope: Mapping[str, Any], value: Any) -> str | None:
     for level in LEVELS:
         if f"{level}_if" in check.expressions:
             answer = _search(check, f"{level}_if", scope)
-            if answer is None and value is None:
+            if answer is None and value is None and _PATH.match(check.entry[f"{level}_if"]):
                 raise UndecidedError(f"{check.source} does not tell it ({clean_text(check.entry[f'{level}_if'], 100)} has no value)")
             if is_true(answer):
                 return level

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -131,6 +132,7 @@ def duration_text(seconds: float) -> str:
     return f"{value_text(round(seconds / 86400, 1))} d"
 
 
+@functools.cache
 def compile_expression(text: Any) -> Any:
     """A compiled expression; raises ExpressionError when the text is none, or calls a function that does not exist."""
     if not isinstance(text, str):
@@ -139,7 +141,12 @@ def compile_expression(text: Any) -> Any:
         compiled = jmespath.compile(text)
     except (jmespath_errors.JMESPathError, ValueError) as error:
         raise ExpressionError(f"is no JMESPath: {clean_text(error, 120)}") from error
-    for function in re.findall(r"([a-z_]+)\(", re.sub(r"'[^']*'|`[^`]*`", "", text)):
+    bare = re.sub(r"'[^']*'|`[^`]*`", "", text)
+    trap = re.search(r"!\s*[a-z_]+\.", bare)
+    if trap:
+        # JMESPath reads !a.b as (!a).b, which is always null.
+        raise ExpressionError(f"needs parentheses after the exclamation mark: !({trap.group(0)[1:]}...)")
+    for function in re.findall(r"([a-z_]+)\(", bare):
         if function not in _OPTIONS.custom_functions.FUNCTION_TABLE:
             raise ExpressionError(f"calls {function}(), which does not exist")
     return compiled

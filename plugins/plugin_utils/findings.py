@@ -46,7 +46,8 @@ def value_text(value: Any, limit: int = 80) -> str:
         return clean_text(", ".join(value_text(item, limit) for item in value[:10]) or "none", limit)
     if isinstance(value, Mapping):
         return clean_text(", ".join(f"{key} {value_text(item, limit)}" for key, item in list(value.items())[:10]) or "none", limit)
-    return clean_text(value, limit)
+    # The space in front belongs to the sentence that the text is put into.
+    return " " * str(value).startswith(" ") + clean_text(value, limit)
 
 
 @dataclass
