@@ -135,16 +135,18 @@ def happened(container: Container, events: list[Event], now: float) -> dict[str,
 
 
 def restarts(container: Container, events: list[Event], now: float) -> int:
-    """How often it died by itself within 15 minutes.
+    """How often it died by itself within 15 minutes and was, or is being, started again.
 
     The engine keeps only its last events, and health checks push them out: then RestartCount still tells, because an operator's
     start resets it.
     """
+    last_start = max((event.epoch for event in events if event.action == "start"), default=0.0)
+    comes_back = container.status == "restarting"
     deaths = [event for event in events if event.action == "die" and now - event.epoch <= RESTART_WINDOW_S]
-    own_deaths = [death for death in deaths if not death_was_ordered(death, events)]
+    restarted = [death for death in deaths if (death.epoch < last_start or comes_back) and not death_was_ordered(death, events)]
     started = epoch((container.inspect.get("State") or {}).get("StartedAt"))
     policy_restarted = bool(container.inspect.get("RestartCount")) and started is not None and now - started <= RESTART_WINDOW_S
-    return max(len(own_deaths), 1 if policy_restarted else 0)
+    return max(len(restarted), 1 if policy_restarted else 0)
 
 
 def death_was_ordered(death: Event, events: list[Event]) -> bool:

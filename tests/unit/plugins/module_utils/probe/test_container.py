@@ -105,13 +105,16 @@ CRASH_LOOP = [step for offset in (0, 20, 40) for step in actions((offset, "die",
 @pytest.mark.parametrize(("changes", "events", "expected"), [
     ({}, [], 0),
     ({"RestartCount": 3}, CRASH_LOOP, 3),
+    ({**STOPPED, "Status": "restarting", "RestartCount": 3}, [*CRASH_LOOP, event(DIED + 55, "die", exitCode="1")], 4),
+    # Died and stays dead: that is no restart.
+    (STOPPED, CRASH, 0),
     ({}, [*STOP, *actions((0.2, "start", {}), (0.3, "restart", {}))], 0),
     ({}, [event(NOW - 3600, "die", exitCode="1")], 0),
     # Events are gone: a policy's restart still shows in the count and the start time.
     ({"RestartCount": 2, "StartedAt": "2026-11-23T10:29:00Z"}, [], 1),
     ({"RestartCount": 2}, [], 0),
 ])
-def test_restarts_are_deaths_that_nobody_ordered(changes: dict[str, Any], events: list[dict[str, Any]], expected: int) -> None:
+def test_restarts_follow_deaths_that_nobody_ordered(changes: dict[str, Any], events: list[dict[str, Any]], expected: int) -> None:
     assert collected(inspect_document(**changes), events)["restarts_15m"] == expected
 
 
