@@ -46,14 +46,18 @@ class ActionModule(ActionBase):
         result.update(changed=False, health_file=str(path), **counts)
         sentence = health.failure(report, str(path))
         if sentence and arguments["fail"]:
-            result.update(failed=True, msg=sentence)
+            result.update(failed=True, incident_gate=True, msg=sentence)
         return result
 
     def _declared(self, variables: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-        """Return what the inventory declares for each machine that was meant to be asked, also for one that gave no evidence."""
+        """Return what the inventory declares for each machine that was meant to be asked, also for one that gave no evidence.
+
+        Of a run that was limited to some machines only those that gave evidence are known to have been meant.
+        """
+        limited = variables.get("ansible_limit") or variables.get("incident_hosts")
         hostvars = variables.get("hostvars") or {}
         declared = {}
-        for host in variables.get("groups", {}).get("all", []):
+        for host in [] if limited else variables.get("groups", {}).get("all", []):
             services = hostvars[host].get("incident_services") if host in hostvars else None
             rendered = self._templar.template(services) if services else None
             if isinstance(rendered, Mapping):

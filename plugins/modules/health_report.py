@@ -43,6 +43,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+incident_gate:
+  description: The task failed because of what it found, not because it could not do its work.
+  returned: when it fails because not everything is healthy
+  type: bool
+  sample: true
 health_file:
   description: Path of the JSON file.
   returned: always

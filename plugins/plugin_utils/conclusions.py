@@ -168,8 +168,9 @@ def _verdict_so_far(record: Record, critical: int) -> Verdict:
 
 def _gaps(record: Record) -> str:
     unreachable = sum(1 for machine in record.machines if not machine.reachable)
-    unknown = f"{plural(record.count(UNKNOWN), 'check')} unknown"
-    return f"{plural(unreachable, 'machine')} unreachable, {unknown}" if unreachable else unknown
+    parts = [f"{plural(unreachable, 'machine')} unreachable"] if unreachable else []
+    parts += [f"{plural(record.count(UNKNOWN), 'check')} unknown"] if record.count(UNKNOWN) or not unreachable else []
+    return ", ".join(parts)
 
 
 def _counts(record: Record) -> str:

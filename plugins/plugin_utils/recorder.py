@@ -91,7 +91,8 @@ class Recorder:
 
     def outcome(self, outcome: Outcome) -> None:
         """Record what a finished task is worth: what our actions say, every change, every failure."""
-        told = self._believed(outcome)
+        # An action that failed because of what it found did its work; one that just failed left a gap.
+        told = self._believed(outcome) or (outcome.own and outcome.result.get("incident_gate") is True)
         if outcome.status != "ok":
             self._step(outcome, told)
         if outcome.changed and not outcome.check_mode:

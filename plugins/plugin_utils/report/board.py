@@ -115,7 +115,7 @@ def _gaps_and_health(record: Record) -> list[Line]:
         lines += wrap(shorten(f"{place(gap)}{checks}: {gap.reason}", WIDTH * 2 - len(lead) - 8), WIDTH, "    ", lead)
     assumed = [f"{machine.host}: {text}" for machine in record.machines for text in machine.assumptions]
     if len(record.not_assessed) > _GAPS:
-        lines.append(f"  and {len(record.not_assessed) - _GAPS} more gaps: see the report")
+        lines.append(f"  and {plural(len(record.not_assessed) - _GAPS, 'more gap')}: see the report")
     healthy = dict.fromkeys(record.healthy_services())
     if healthy:
         lines += wrap(", ".join(healthy), WIDTH, "    ", "healthy: ")

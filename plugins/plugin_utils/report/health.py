@@ -8,6 +8,7 @@ Three states: what could not be checked is unknown, and never counted as healthy
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from ansible_collections.sre.incident_response.plugins.plugin_utils.text import 
 
 HEALTHY = "healthy"
 UNHEALTHY = "unhealthy"
+# The questions of a quick health check. Any other check is told only when its answer is bad: that Redis, which is down, is not
+# loading its data either would count as healthy.
+_QUESTION = re.compile(r"^http\.(live|ready|frontend)$|\.container\.state$|^(pg|redis)\.up$|^dep\.reachable$")
 _ENDPOINTS = {"http.live": "live", "http.ready": "ready", "http.frontend": "frontend", "dep.reachable": "live", "dep.http_status": "live"}
 _DETAIL_LIMIT = 200
 _NAMED = 5
@@ -63,6 +67,7 @@ class Seen:
 def document(findings: Iterable[Finding], seen: Seen, now: str) -> dict[str, Any]:
     """Return the health report as data; `now` is ISO-8601 UTC."""
     results = [_result(finding, seen) for finding in sorted(findings, key=lambda item: (item.host, item.service, item.id, item.summary))]
+    results = [result for result in results if result["status"] != HEALTHY or _QUESTION.search(result["name"].rpartition(" ")[2])]
     results += _silent_results(seen, {(result["host"], result["service"]) for result in results})
     counts = Counter(result["status"] for result in results)
     return {
@@ -151,7 +156,7 @@ def log(report: Mapping[str, Any]) -> str:
             facts.append(f"HTTP {result['http_code'] or 'no answer'}")
             if result["response_time_ms"] is not None:
                 facts.append(f"{result['response_time_ms']:.0f} ms")
-            facts.append(str(result["url"] or ""))
+            facts.append("" if str(result["url"]) in result["detail"] else str(result["url"] or ""))
         facts.append(str(result["detail"]))
         lines.append(f"{result['status']:<10} {result['host']}  {result['name']}: {', '.join(fact for fact in facts if fact)}")
     counts = f"{report['total_checks']} checks: {report['healthy']} healthy, {report['unhealthy']} unhealthy, {report['unknown']} unknown"

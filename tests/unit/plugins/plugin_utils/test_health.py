@@ -110,6 +110,13 @@ def test_external_services_tell_their_status_code() -> None:
     assert [(result["status"], result["http_code"]) for result in report["results"]] == [("unhealthy", 503), ("unhealthy", 503)]
 
 
+def test_other_checks_are_told_only_when_bad() -> None:
+    checks = [found("redis.reply.loading", "r"), *(found(check, "r", "finding", severity="critical") for check in ("redis.up", "redis.reply.busy"))]
+    report = health.document(checks, health.Seen({}, {}), NOW)
+    assert [result["name"] for result in report["results"]] == ["r redis.reply.busy", "r redis.up"]
+    assert report["healthy"] == 0
+
+
 def test_the_same_name_on_two_machines_stays_two_services() -> None:
     documents = {"a": evidence(), "b": evidence()}
     report = health.document([], health.Seen(documents, {}), NOW)

@@ -102,6 +102,12 @@ def test_a_failing_action_that_said_something_is_a_gate(tmp_path: Path) -> None:
     assert events[1][1]["gate"] is True
 
 
+@pytest.mark.parametrize(("action", "gate"), [("sre.incident_response.health_report", True), ("ansible.builtin.fail", False)])
+def test_only_our_own_actions_may_call_a_failure_a_gate(tmp_path: Path, action: str, gate: bool) -> None:
+    events = recorded(tmp_path, outcome(action, {"incident_gate": True, "msg": "unhealthy"}, status="failed"))
+    assert events[0][1]["gate"] is gate
+
+
 def test_only_an_event_may_say_when_it_happened(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "segments/R1.jsonl", "R1")
     recorder = Recorder(journal)
