@@ -273,7 +273,7 @@ def connect(candidates: list[Candidate]) -> dict[str, Service]:
             continue
         complete(candidate, candidates)
         services[candidate.name] = Service(candidate.name, candidate.kind, {"kind": candidate.kind, **candidate.spec})
-    return {**services, **{name: service for name, service in outside.items() if name not in services}}
+    return {**services, **outside}
 
 
 def demote_called_helpers(candidates: list[Candidate]) -> None:
@@ -328,8 +328,8 @@ def dependencies(candidate: Candidate, candidates: list[Candidate], outside: dic
         if called is None:
             if is_own_address(reference, candidate):
                 continue
-            service = outside_service(reference)
-            outside.setdefault(service.name, service)
+            service = outside_service(reference, candidate, {other.name for other in candidates}, outside)
+            outside[service.name] = service
             candidate.notes.append(f"{service.name}: {service.kind} outside this machine (from {reference.variable} of {candidate.name})")
             names.append(service.name)
             continue
@@ -358,13 +358,22 @@ def learn(called: Candidate, reference: Reference, caller: Candidate) -> None:
             called.spec.setdefault("login_user", reference.user)
 
 
-def outside_service(reference: Reference) -> Service:
-    """A service that runs somewhere else, as far as its URL describes it."""
+def outside_service(reference: Reference, caller: Candidate, taken: set[str], outside: dict[str, Service]) -> Service:
+    """A service that runs somewhere else, as far as its URL describes it; the same for all who call it."""
+    spec = outside_spec(reference)
     name = re.sub(r"[^a-z0-9]+", "-", URL_NAME.sub("", reference.variable.upper()).lower()).strip("-") or reference.host
+    same_name = outside.get(name)
+    if name in taken or (same_name is not None and same_name.spec != spec):
+        name = f"{caller.name}-{name}"
+    return Service(name, reference.kind, spec)
+
+
+def outside_spec(reference: Reference) -> dict[str, Any]:
+    """The keys of ``incident_services`` for a URL that leads away from this machine."""
     spec: dict[str, Any] = {"kind": reference.kind}
     if reference.kind == "external":
         spec["url"] = reference.base_url
-        return Service(name, reference.kind, spec)
+        return spec
     spec.update(host=reference.host)
     if reference.port:
         spec["port"] = reference.port
@@ -374,7 +383,7 @@ def outside_service(reference: Reference) -> Service:
         spec["login_user"] = reference.user
     if reference.password:
         spec["login_password"] = reference.password
-    return Service(name, reference.kind, spec)
+    return spec
 
 
 # -- where does it listen? ---------------------------------------------------------------------------------------------

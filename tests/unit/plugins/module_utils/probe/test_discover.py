@@ -155,6 +155,16 @@ def test_dependencies_outside_this_machine(host: Host) -> None:
     assert "s3cret" not in " ".join(assumptions)
 
 
+def test_names_of_outside_services_are_not_mixed_up(host: Host) -> None:
+    host.add("one", ["uvicorn", "a:app"], "uvicorn", 8000, {"CACHE_URL": "redis://a.example", "BUS_URL": "redis://bus.example"}, exposed=(8000,))
+    host.add("two", ["uvicorn", "b:app"], "uvicorn", 8000, {"CACHE_URL": "redis://b.example", "BUS_URL": "redis://bus.example"}, exposed=(8000,))
+    host.add("bus", ["redis-server"], "redis-server", 6379, network="elsewhere")
+    services, _assumptions = host.discover()
+    hosts = {name: service.spec.get("host") for name, service in services.items()}
+    assert hosts == {"one": None, "two": None, "bus": None, "cache": "a.example", "two-cache": "b.example", "one-bus": "bus.example", "two-bus": "bus.example"}
+    assert services["two"].spec["depends_on"] == ["two-bus", "two-cache"]
+
+
 def test_a_called_service_that_calls_others_is_a_service_itself(host: Host) -> None:
     host.add("front", ["uvicorn", "a:app"], "uvicorn", 8000, {"BACK_URL": "http://back:8001"}, exposed=(8000,))
     host.add("back", ["uvicorn", "b:app"], "uvicorn", 8001, {"REDIS_URL": "redis://cache:6379"}, exposed=(8001,))
