@@ -42,7 +42,7 @@ class Settings:
             release=environment.get("RELEASE", "unknown"),
             break_features=frozenset(filter(None, environment.get("BREAK", "").split(","))),
             pool_size=int(_number(environment, "DB_POOL_SIZE", 5)),
-            pool_timeout_s=_number(environment, "DB_POOL_TIMEOUT", 2.5),
+            pool_timeout_s=_number(environment, "DB_POOL_TIMEOUT", 4),
             statement_timeout_s=_number(environment, "DB_STATEMENT_TIMEOUT", 30),
             payments_timeout_s=_number(environment, "PAYMENTS_TIMEOUT", 5),
         )
