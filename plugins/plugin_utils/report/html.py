@@ -54,6 +54,7 @@ def render(record: Record) -> str:
         lstrip_blocks=True,
     )
     columns, rows = matrix(record)
+    worst = [f"{where(group)}: {group.finding.summary}" for group in grouped(record.bad)[:3] if group.finding.severity != "info"]
     job = record.run.context.get("job")
     job_url = str(job.get("url") or "") if isinstance(job, dict) else ""
     return environment.get_template("report.html.j2").render(
@@ -61,6 +62,7 @@ def render(record: Record) -> str:
         notice=run_notice(record),
         first=record.diagnosis[0] if record.diagnosis else None,
         reasons=reasons(record, record.diagnosis[0], 3) if record.diagnosis else [],
+        worst=worst,
         began=began(record),
         looked_at=machines_line(record),
         step=next_step(record),
