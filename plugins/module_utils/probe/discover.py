@@ -14,11 +14,13 @@ import threading
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from . import cgroup, procfs
 from .container import port_behind_url, published_ports
 from .context import Container, Context, Machine, Service, SourceError
+from .discover_reach import authority_file, health_url, proxy_url, service_url
+from .discover_urls import URL_NAME, Reference, outside_spec, references
 from .events import container_list
 from .process import process_stats
 
@@ -27,35 +29,8 @@ PROXY_PROCESSES = {"nginx": "nginx", "openresty": "nginx"}
 PYTHON_SERVERS = ("gunicorn", "uvicorn", "hypercorn", "daphne", "granian")
 IMAGE_WORDS = {"postgres": "postgresql", "postgis": "postgresql", "timescaledb": "postgresql", "redis": "redis", "valkey": "redis", "nginx": "nginx"}
 EXPOSED_PORTS = {5432: "postgresql", 6379: "redis"}
-TLS_PORTS = (443, 8443)
-AUTHORITY_FILES = ("ca.pem", "ca.crt", "ca-bundle.crt", "rootCA.pem", "ca/ca.pem", "ca/ca.crt")
 COMPOSE_SERVICE = "com.docker.compose.service"
-# URLs in an environment that are no dependencies of the application.
-NOT_DEPENDENCIES = re.compile(r"PROXY|^PIP_|^PYTHON|^NPM_|^GPG|SENTRY|OTEL|DOCS|CALLBACK|REDIRECT|ORIGIN|PUBLIC|FRONTEND|^(APP|BASE|SITE|SELF|SERVER)_UR[LI]$")
-URL_NAME = re.compile(r"_(BASE_)?(UR[LI]|DSN|ENDPOINT|ADDRESS|HOST)$")
-SCHEMES = {"postgres": "postgresql", "postgresql": "postgresql", "redis": "redis", "rediss": "redis", "http": "external", "https": "external"}
 INSPECTING_THREADS = 12
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A URL in the environment of a container: ``variable`` names it, ``kind`` is what it leads to."""
-
-    variable: str
-    kind: str
-    scheme: str
-    host: str
-    port: int | None
-    path: str
-    user: str
-    password: str
-
-    @property
-    def base_url(self) -> str:
-        """The URL without user information."""
-        port = f":{self.port}" if self.port else ""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}{port}{self.path}"
 
 
 @dataclass
@@ -232,34 +207,6 @@ def guess_by_image(candidate: Candidate) -> None:
 # -- what does it call? ------------------------------------------------------------------------------------------------
 
 
-def references(environment: dict[str, str]) -> list[Reference]:
-    """The URLs in an environment that lead to a database, a cache or another HTTP service."""
-    found = []
-    for variable, value in sorted(environment.items()):
-        if "://" not in value or NOT_DEPENDENCIES.search(variable.upper()):
-            continue
-        reference = parsed_reference(variable, value.strip())
-        if reference is not None and (reference.kind != "external" or URL_NAME.search(variable.upper())):
-            found.append(reference)
-    return found
-
-
-def parsed_reference(variable: str, value: str) -> Reference | None:
-    """A Reference, or None for text that is no URL we understand; ``postgresql+asyncpg`` is PostgreSQL too."""
-    try:
-        parts = urlsplit(value)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return None
-    scheme = parts.scheme.partition("+")[0].lower()
-    if not host or scheme not in SCHEMES:
-        return None
-    return Reference(
-        variable, SCHEMES[scheme], scheme, host, port, parts.path if SCHEMES[scheme] != "external" else parts.path.rstrip("/"),
-        unquote(parts.username or ""), unquote(parts.password or ""),
-    )
-
-
 def connect(candidates: list[Candidate]) -> dict[str, Service]:
     """Follow the references, and return the services with what they depend on."""
     demote_called_helpers(candidates)
@@ -368,37 +315,7 @@ def outside_service(reference: Reference, caller: Candidate, taken: set[str], ou
     return Service(name, reference.kind, spec)
 
 
-def outside_spec(reference: Reference) -> dict[str, Any]:
-    """The keys of ``incident_services`` for a URL that leads away from this machine."""
-    spec: dict[str, Any] = {"kind": reference.kind}
-    if reference.kind == "external":
-        spec["url"] = reference.base_url
-        return spec
-    spec.update(host=reference.host)
-    if reference.port:
-        spec["port"] = reference.port
-    if reference.kind == "postgresql" and reference.path.strip("/"):
-        spec["database"] = unquote(reference.path.strip("/"))
-    if reference.user:
-        spec["login_user"] = reference.user
-    if reference.password:
-        spec["login_password"] = reference.password
-    return spec
-
-
 # -- where does it listen? ---------------------------------------------------------------------------------------------
-
-
-def health_url(reference: Reference, container: Container) -> str:
-    """Where this machine reaches what the URL leads to; a bare base URL is probed at /health."""
-    path = reference.path or "/health"
-    port = reference.port or (443 if reference.scheme == "https" else 80)
-    if container.ips:
-        return f"{reference.scheme}://{container.ips[0]}:{port}{path}"
-    published = container.published(port)
-    if published:
-        return f"{reference.scheme}://{reachable(published[0][0])}:{published[0][1]}{path}"
-    return f"{reference.scheme}://{reference.host}:{port}{path}"
 
 
 def complete(candidate: Candidate, candidates: list[Candidate]) -> None:
@@ -423,60 +340,6 @@ def complete(candidate: Candidate, candidates: list[Candidate]) -> None:
 def shares_network(one: Container, other: Container) -> bool:
     """Whether two containers are on a common Docker network."""
     return bool({address.network for address in one.addresses} & {address.network for address in other.addresses})
-
-
-def host_ports(container: Container) -> list[tuple[int, str, int]]:
-    """``(port, host address, host port)`` of published TCP ports, also of a container that is stopped."""
-    ports = [(entry["port"], str(entry["host_ip"] or ""), entry["host_port"]) for entry in published_ports(container) if entry["host_port"]]
-    if ports:
-        return ports
-    bindings = (container.inspect.get("HostConfig") or {}).get("PortBindings") or {}
-    return [
-        (int(name.split("/")[0]), str(binding.get("HostIp") or ""), int(binding["HostPort"]))
-        for name, entries in bindings.items() if name.endswith("/tcp") for binding in entries or [] if binding.get("HostPort")
-    ]
-
-
-def proxy_url(container: Container) -> str:
-    """As users reach it, over TLS where it offers that."""
-    published = host_ports(container)
-    for port, host, host_port in published:
-        if port in TLS_PORTS or host_port in TLS_PORTS:
-            return f"https://{named(host)}:{host_port}"
-    if published:
-        return f"http://{named(published[0][1])}:{published[0][2]}"
-    tls = [port for port in container.exposed_ports if port in TLS_PORTS]
-    address = container.ips[0] if container.ips else "127.0.0.1"
-    return f"https://{address}:{tls[0]}" if tls else f"http://{address}:{(container.exposed_ports or [80])[0]}"
-
-
-def service_url(container: Container, port: int) -> str:
-    """Base URL of an application: its published port, else its own address."""
-    for inner, host, host_port in host_ports(container):
-        if inner == port:
-            return f"http://{reachable(host)}:{host_port}"
-    return f"http://{container.ips[0] if container.ips else '127.0.0.1'}:{port}"
-
-
-def reachable(host: str) -> str:
-    """The address at which a port published on ``host`` answers on this machine."""
-    return "127.0.0.1" if host in ("", "0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
-
-
-def named(host: str) -> str:
-    """As :func:`reachable`, by a name that a certificate may carry."""
-    address = reachable(host)
-    return "localhost" if address == "127.0.0.1" else address
-
-
-def authority_file(container: Container) -> str | None:
-    """A private certificate authority in a folder mounted into the proxy; None when there is none or it may not be read."""
-    for mount in container.inspect.get("Mounts") or []:
-        for name in AUTHORITY_FILES:
-            path = os.path.join(str(mount.get("Source") or ""), name)
-            if os.path.isfile(path):
-                return path
-    return None
 
 
 def sentence(candidate: Candidate) -> str:

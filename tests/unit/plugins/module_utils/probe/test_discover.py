@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sre.incident_response.plugins.module_utils.probe import discover
+from ansible_collections.sre.incident_response.plugins.module_utils.probe import discover, discover_urls
 from ansible_collections.sre.incident_response.plugins.module_utils.probe.context import Machine, Service, SourceError
 from ansible_collections.sre.incident_response.tests.unit.plugins.module_utils.probe.machines import (
     MOUNTS_V2,
@@ -223,4 +223,4 @@ def test_without_docker_there_is_one_sentence() -> None:
     ("DATABASE_URL", "not a url"), ("DATABASE_URL", "postgresql:///only-a-name"), ("X_URL", "ftp://h/x"), ("X_URL", "http://[broken"), ("X_URL", "http://h:port/"),
 ])
 def test_values_that_lead_nowhere(variable: str, value: str) -> None:
-    assert discover.references({variable: value}) == []
+    assert discover_urls.references({variable: value}) == []
