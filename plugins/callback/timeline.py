@@ -17,6 +17,7 @@ description:
   - Does nothing in a run without a task of M(sre.incident_response.collect), M(sre.incident_response.assess), M(sre.incident_response.diagnose) or
     M(sre.incident_response.event).
   - The collection's own playbooks load it by themselves, also when they are imported. Other playbooks enable it with C(callbacks_enabled).
+  - Who acts is told by the variable C(incident_actor), else by AWX, else by the login of the controller.
   - What C(no_log) hides stays hidden; what looks like a secret is taken out before anything is written.
   - An internal error is one warning; it never stops the run.
 author:

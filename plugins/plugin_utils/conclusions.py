@@ -163,7 +163,8 @@ def _verdict_so_far(record: Record, critical: int) -> Verdict:
     record.incident.title, record.incident.status = "No verdict", "unknown"
     if not record.findings:
         return Verdict("nothing", "NO VERDICT", "the run ended before any check was made")
-    return Verdict("incomplete", "NO VERDICT", f"the run ended before its diagnosis; {plural(critical, 'critical finding')} so far, {_gaps(record)}")
+    gaps = f", {_gaps(record)}" if record.count(UNKNOWN) else ""
+    return Verdict("incomplete", "NO VERDICT", f"the run ended before its diagnosis; {plural(critical, 'critical finding')} so far{gaps}")
 
 
 def _gaps(record: Record) -> str:
