@@ -172,6 +172,8 @@ def starts_record(text: str) -> bool:
 _PG = re.compile(r"\b(DEBUG[1-5]?|LOG|INFO|NOTICE|WARNING|ERROR|FATAL|PANIC|DETAIL|HINT|CONTEXT|STATEMENT|QUERY|LOCATION):  (.*)", re.S)
 _PG_CODE = re.compile(r"(?:^|[\s\[(:,])([0-9A-Z][0-9A-Z]{4})(?=[\s\]):,])")
 _PG_LEVELS = {"LOG": INFO, "INFO": INFO, "NOTICE": INFO, "WARNING": WARNING, "ERROR": ERROR, "FATAL": CRITICAL, "PANIC": CRITICAL}
+# PostgreSQL tells about its own crashes at level LOG.
+_PG_CRASH = re.compile(r"was terminated by signal|database system was interrupted|was not properly shut down")
 _SQLSTATE = re.compile(r"(?=.*\d)(?:[0-9][0-9A-Z]{4}|F0[0-9A-Z]{3}|HV[0-9A-Z]{3}|P0[0-9A-Z]{3}|XX[0-9A-Z]{3})")
 
 
@@ -190,6 +192,8 @@ def from_postgresql(stamp: str, text: str) -> Record | None:
             record.sqlstate = code
     if severity == "PANIC":
         record.more = "PANIC:"
+    if severity == "LOG" and _PG_CRASH.search(message):
+        record.level = ERROR
     return record
 
 

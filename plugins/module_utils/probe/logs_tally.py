@@ -21,6 +21,7 @@ LAST_ERRORS = 10
 # Less than this is no spike, whatever the ratio says.
 FEWEST_FOR_ONSET = 5
 SPIKE_RATIO = 2.0
+ONSET_SHARE = 0.2
 MOST_MINUTES = 24 * 60
 
 
@@ -120,7 +121,12 @@ class Tally:
     def onset(self, baseline_per_min: float, window_min: float) -> str | None:
         """When the errors of the window began, or None when they are too few or not more than before."""
         minute = onset_minute(self.minutes, baseline_per_min, window_min)
-        return self._first_in_minute[minute] if minute else None
+        if minute is None:
+            return None
+        # An error that was always there may open the minute: the signatures that make the surplus know better.
+        wanted = ONSET_SHARE * self.errors
+        began = [one["first"] for one in self._signatures.values() if one["count"] >= wanted and one["baseline"] == 0 and one["first"][:16] >= minute]
+        return min(began, default=self._first_in_minute[minute])
 
 
 def signature_of(record: Record, kind: str | None, where: str | None) -> str:

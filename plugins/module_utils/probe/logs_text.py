@@ -4,6 +4,7 @@
 """Small facts about log texts: levels, masked messages, routes, exceptions in tracebacks."""
 from __future__ import annotations
 
+import functools
 import re
 
 DEBUG, INFO, WARNING, ERROR, CRITICAL = 10, 20, 30, 40, 50
@@ -42,6 +43,7 @@ def level_of(value: object) -> int:
     return UNKNOWN
 
 
+@functools.lru_cache(maxsize=512)
 def masked(message: str, length: int = 160) -> str:
     """The message with quoted texts, identifiers and numbers replaced, so that lines about the same thing become equal."""
     text = message[:400]
