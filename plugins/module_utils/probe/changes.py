@@ -12,6 +12,7 @@ import re
 import time
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from . import procfs
 from .container import since
@@ -35,12 +36,14 @@ PACKAGE_LOGS = ("var/log/dpkg.log", "var/log/dnf.rpm.log")
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that changed: ``kind`` is deploy, recreate, restart, config, package or reboot."""
+    """One thing that changed: ``kind`` is deploy, recreate, restart, config, package or reboot; ``service`` is None for the machine."""
 
     epoch: float
     kind: str
     what: str
     source: str
+    service: str | None = None
+    previous_image: str | None = None
 
 
 def collect(ctx: Context) -> dict[str, Any]:
@@ -58,7 +61,10 @@ def collect(ctx: Context) -> dict[str, Any]:
     recent = sorted((change for change in changes if 0 <= ctx.now - change.epoch <= window), key=lambda change: -change.epoch)
     return {
         "recent": [
-            {"time": iso(change.epoch), "kind": change.kind, "what": change.what, "source": change.source, "age_s": since(change.epoch, ctx.now)}
+            {
+                "time": iso(change.epoch), "kind": change.kind, "what": change.what, "source": change.source, "age_s": since(change.epoch, ctx.now),
+                "service": change.service, "previous_image": change.previous_image,
+            }
             for change in recent[:MOST_CHANGES]
         ],
         "unreadable": unreadable,
@@ -78,47 +84,60 @@ def container_changes(ctx: Context, service: Service, container: Container) -> l
     source = f"docker inspect {container.name}"
     changes = []
     if created is not None:
-        kind, what = creation(ctx, service, container, created)
-        changes.append(Change(created, kind, what, source))
+        kind, what, previous = creation(ctx, container, created)
+        changes.append(Change(created, kind, f"{service.name}: {what}", source, service.name, previous))
     if created is not None and started is not None and started - created > CREATION_TAKES_AT_MOST_S:
-        changes.append(Change(started, "restart", f"{service.name}: container {container.name} was started again", source))
+        changes.append(Change(started, "restart", f"{service.name}: container {container.name} was started again", source, service.name))
     return changes
 
 
-def creation(ctx: Context, service: Service, container: Container, created: float) -> tuple[str, str]:
-    """``(kind, sentence)``: a deploy brings another image, a recreate the same one again."""
+def creation(ctx: Context, container: Container, created: float) -> tuple[str, str, str | None]:
+    """``(kind, sentence, image before)``: a deploy brings another image, a recreate the same one again."""
     image = str((container.inspect.get("Config") or {}).get("Image") or container.inspect.get("Image") or "an unknown image")
-    previous = previous_image(ctx, container, created)
-    if previous is not None and previous != image:
-        return "deploy", f"{service.name}: container {container.name} was replaced, image {previous} by {image}"
-    if previous == image and not image_is_newer(ctx, container, created):
-        return "recreate", f"{service.name}: container {container.name} was created again from the same image {image}"
-    kind = "deploy" if image_is_newer(ctx, container, created) else "recreate"
-    return kind, f"{service.name}: container {container.name} was created from {image}"
+    before = events_of_predecessor(ctx, container, created)
+    if not before or not before[-1].image:
+        kind = "deploy" if built_since(ctx, container, created - float(ctx.options["change_window_s"])) else "recreate"
+        return kind, f"container {container.name} was created from {image}", None
+    previous = before[-1].image
+    if not same_image(ctx, container, image, previous):
+        return "deploy", f"container {container.name} was replaced, image {previous} by {image}", previous
+    predecessor_created = next((event.epoch for event in before if event.action == "create"), created - float(ctx.options["change_window_s"]))
+    if built_since(ctx, container, predecessor_created):
+        # The tag was moved to a newer build.
+        return "deploy", f"container {container.name} was replaced, image {previous} by {str(container.inspect.get('Image'))[:19]}", previous
+    return "recreate", f"container {container.name} was created again from the same image {image}", previous
 
 
-def previous_image(ctx: Context, container: Container, created: float) -> str | None:
-    """Image of the container that had the same name before, as far as the engine's events remember it."""
+def events_of_predecessor(ctx: Context, container: Container, created: float) -> list[Event]:
+    """What the engine remembers of the last container that had the same name before, oldest first."""
     try:
         events = container_events(ctx.machine)
     except SourceError:
-        return None
-    before: list[Event] = [
+        return []
+    before = [
         event for event in events
         if event.name == container.name and event.container_id != container.id and event.epoch <= created + CREATION_TAKES_AT_MOST_S
     ]
-    return before[-1].image or None if before else None
+    return [event for event in before if event.container_id == before[-1].container_id]
 
 
-def image_is_newer(ctx: Context, container: Container, created: float) -> bool:
-    """Whether the image was built shortly before the container was created: then it brought something new."""
-    image = container.inspect.get("Image")
+def same_image(ctx: Context, container: Container, image: str, previous: str) -> bool:
+    """Whether both names mean one image; a container may be created by a tag first and by an id later."""
+    return previous == image or image_document(ctx, previous).get("Id") == container.inspect.get("Image")
+
+
+def built_since(ctx: Context, container: Container, when: float) -> bool:
+    """Whether the container's image was built after ``when``."""
+    built = epoch(image_document(ctx, str(container.inspect.get("Image"))).get("Created"))
+    return built is not None and built >= when
+
+
+def image_document(ctx: Context, image: str) -> dict[str, Any]:
+    """What the engine knows about an image by name or id; empty when it no longer has it."""
     try:
-        document = ctx.machine.once(f"image {image}", lambda: ctx.docker.get_json(f"/images/{image}/json"))
+        return ctx.machine.once(f"image {image}", lambda: ctx.docker.get_json(f"/images/{quote(image, safe=':/@')}/json"))
     except SourceError:
-        return False
-    built = epoch(document.get("Created"))
-    return built is not None and 0 <= created - built <= float(ctx.options["change_window_s"])
+        return {}
 
 
 def mounted_changes(ctx: Context, service: Service, container: Container) -> tuple[list[Change], str | None]:
@@ -138,7 +157,7 @@ def mounted_changes(ctx: Context, service: Service, container: Container) -> tup
             continue
         inside = [(destination + path[len(ctx.path(source)):], changed) for path, changed in files]
         changes += [
-            Change(latest, "config", f"{service.name}: {shortened(names)} changed", source) for names, latest in by_minute(inside)
+            Change(latest, "config", f"{service.name}: {shortened(names)} changed", source, service.name) for names, latest in by_minute(inside)
         ]
     return changes, reason
 

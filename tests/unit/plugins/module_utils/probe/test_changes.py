@@ -29,7 +29,7 @@ def recent(
     root: str, document: dict[str, Any], events: list[dict[str, Any]] | None = None, built: str = "2026-01-01T00:00:00Z", **options: Any
 ) -> list[dict[str, Any]]:
     docker = FakeDocker([document], events)
-    docker.documents["/images/sha256:abc/json"] = {"Created": built}
+    docker.documents["/images/sha256:abc/json"] = docker.documents["/images/abc123/json"] = {"Id": "sha256:abc", "Created": built}
     return changes.collect(context(root, docker, services=[BACKEND], now=NOW, **options))["recent"]
 
 
@@ -37,19 +37,30 @@ def machine(tmp_path: Path, **files: str) -> str:
     return write_tree(tmp_path, {"proc/stat": "cpu 1\nbtime 1700000000\n", **files})
 
 
-@pytest.mark.parametrize(("previous", "built", "kind", "words"), [
-    ("shop/app:0", "2026-01-01T00:00:00Z", "deploy", "was replaced, image shop/app:0 by shop/app:1"),
-    ("shop/app:1", "2026-01-01T00:00:00Z", "recreate", "created again from the same image shop/app:1"),
-    # A tag that moved: same name, new image.
-    ("shop/app:1", "2026-11-23T09:50:00Z", "deploy", "was created from shop/app:1"),
-    (None, "2026-11-23T09:50:00Z", "deploy", "was created from shop/app:1"),
-    (None, "2026-01-01T00:00:00Z", "recreate", "was created from shop/app:1"),
+LONG_AGO = "2026-01-01T00:00:00Z"
+
+
+def predecessor(image: str, created: float | None = None) -> list[dict[str, Any]]:
+    """Events of an earlier container of the same name; without ``created`` the engine has forgotten its creation."""
+    steps = [(created, "create")] if created else []
+    return [event(when, action, container_id="0" * 64, image=image) for when, action in [*steps, (CREATED - 1, "destroy")]]
+
+
+@pytest.mark.parametrize(("events", "built", "kind", "words"), [
+    (predecessor("shop/app:0"), LONG_AGO, "deploy", "was replaced, image shop/app:0 by shop/app:1"),
+    (predecessor("shop/app:1"), LONG_AGO, "recreate", "created again from the same image shop/app:1"),
+    (predecessor("abc123"), LONG_AGO, "recreate", "created again from the same image shop/app:1"),
+    # The tag was moved: built after the predecessor was created from it.
+    (predecessor("shop/app:1", CREATED - 3600), "2026-11-23T09:50:00Z", "deploy", "was replaced, image shop/app:1 by sha256:abc"),
+    (predecessor("shop/app:1", CREATED - 60), "2026-11-23T09:50:00Z", "recreate", "created again from the same image shop/app:1"),
+    ([], "2026-11-23T09:50:00Z", "deploy", "was created from shop/app:1"),
+    ([], LONG_AGO, "recreate", "was created from shop/app:1"),
 ])
-def test_a_deploy_brings_another_image(tmp_path: Path, previous: str | None, built: str, kind: str, words: str) -> None:
-    events = [event(CREATED - 1, "destroy", container_id="0" * 64, image=previous)] if previous else []
+def test_a_deploy_brings_another_image(tmp_path: Path, events: list[dict[str, Any]], built: str, kind: str, words: str) -> None:
     (change,) = recent(machine(tmp_path), inspect_document(), events, built)
-    assert change["kind"] == kind
+    assert (change["kind"], change["service"]) == (kind, "backend")
     assert words in change["what"]
+    assert change["previous_image"] == (events[-1]["Actor"]["Attributes"]["image"] if events else None)
     assert (change["time"], change["age_s"]) == ("2026-11-23T10:00:00.123457Z", 3599.9)
 
 
