@@ -101,8 +101,8 @@ def creation(ctx: Context, container: Container, created: float) -> tuple[str, s
     previous = before[-1].image
     if not same_image(ctx, container, image, previous):
         return "deploy", f"container {container.name} was replaced, image {previous} by {image}", previous
-    predecessor_created = next((event.epoch for event in before if event.action == "create"), created - float(ctx.options["change_window_s"]))
-    if built_since(ctx, container, predecessor_created):
+    # The engine may have forgotten its creation; it existed at its first known event at the latest.
+    if built_since(ctx, container, before[0].epoch):
         # The tag was moved to a newer build.
         return "deploy", f"container {container.name} was replaced, image {previous} by {str(container.inspect.get('Image'))[:19]}", previous
     return "recreate", f"container {container.name} was created again from the same image {image}", previous

@@ -52,6 +52,7 @@ def predecessor(image: str, created: float | None = None) -> list[dict[str, Any]
     (predecessor("abc123"), LONG_AGO, "recreate", "created again from the same image shop/app:1"),
     # The tag was moved: built after the predecessor was created from it.
     (predecessor("shop/app:1", CREATED - 3600), "2026-11-23T09:50:00Z", "deploy", "was replaced, image shop/app:1 by sha256:abc"),
+    (predecessor("shop/app:1"), "2026-11-23T09:50:00Z", "recreate", "created again from the same image shop/app:1"),
     (predecessor("shop/app:1", CREATED - 60), "2026-11-23T09:50:00Z", "recreate", "created again from the same image shop/app:1"),
     ([], "2026-11-23T09:50:00Z", "deploy", "was created from shop/app:1"),
     ([], LONG_AGO, "recreate", "was created from shop/app:1"),
