@@ -20,14 +20,7 @@ try:
 except ImportError as error:
     MISSING = error
 
-ARGUMENTS: dict[str, dict[str, Any]] = {
-    "role": {"type": "str", "required": True},
-    "checks": {"type": "list", "elements": "dict", "required": True},
-    "thresholds": {"type": "dict", "default": {}},
-    "only": {"type": "list", "elements": "str", "default": []},
-    "skip": {"type": "list", "elements": "str", "default": []},
-    "scope": {"type": "str", "choices": ["host", "run"], "default": "host"},
-}
+SCOPES = ("host", "run")
 
 
 class ActionModule(ActionBase):
@@ -37,21 +30,26 @@ class ActionModule(ActionBase):
     _requires_connection = False
     _supports_check_mode = True
     _supports_async = False
-    _VALID_ARGS = frozenset(ARGUMENTS)
+    _VALID_ARGS = frozenset(("role", "checks", "thresholds", "only", "skip", "scope"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Assess one host's evidence, which is collected first where it is missing, or that of all hosts of the run."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         if MISSING is not None:
             raise AnsibleActionFail(f"sre.incident_response.assess needs the Python package jmespath on the controller ({MISSING}); pip install jmespath")
-        _validation, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
-        role, variables = arguments["role"], task_vars or {}
+        # Not validate_argument_spec: it copies every entry deeply, which costs more than all checks together.
+        arguments, variables = self._task.args, task_vars or {}
+        role, scope = str(arguments.get("role") or ""), arguments.get("scope", "host")
+        if not role or not arguments.get("checks"):
+            raise AnsibleActionFail("sre.incident_response.assess needs role and checks")
+        if scope not in SCOPES:
+            raise AnsibleActionFail(f"scope of sre.incident_response.assess is {scope!r}: use {' or '.join(SCOPES)}")
         try:
-            checks = assessment.chosen_checks(arguments["checks"], role, arguments["thresholds"], arguments["only"], arguments["skip"])
+            checks = assessment.chosen_checks(arguments["checks"], role, arguments.get("thresholds") or {}, arguments.get("only"), arguments.get("skip"))
         except assessment.CheckError as error:
             raise AnsibleActionFail(str(error)) from error
         workspace = Workspace.current(variables, self._templar.template)
-        documents, host = self._documents(arguments["scope"], checks, workspace, variables)
+        documents, host = self._documents(scope, checks, workspace, variables)
         findings = assessment.assess(checks, documents, role, host, workspace.path)
         found = [finding.as_dict() for finding in findings]
         workspace.write_findings(role if host is None else f"{role}@{host}", {"role": role, "host": host, "findings": found})

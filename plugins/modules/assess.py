@@ -22,9 +22,8 @@ options:
     type: str
     required: true
   checks:
-    description: The check entries.
-    type: list
-    elements: dict
+    description: A list of check entries, or the path of a YAML file on the controller that holds one.
+    type: raw
     required: true
   thresholds:
     description:

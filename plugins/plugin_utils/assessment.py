@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from .checks import EXPRESSION_KEYS, Check, CheckError, evaluate_all, load_checks, select_checks
 from .derived import SOURCES_OF
 from .estate import Estate
 from .evidence import SOURCES
-from .findings import FINDING, OK, SEVERITIES, UNKNOWN, Finding
+from .findings import FINDING, OK, SEVERITIES, UNKNOWN, Finding, clean_text, value_text
 from .history import previous_releases
 from .text import plural
 
@@ -24,9 +26,30 @@ _WORD = re.compile(r"(?<![\w.])(?:machine\.)?([a-z_]+)(?=\.)")
 _DERIVED = re.compile(r"derived\.([a-z_]+)")
 
 
-def chosen_checks(entries: Any, role: str, thresholds: Mapping[str, Any], only: Sequence[str], skip: Sequence[str]) -> list[Check]:
-    """The role's checks with the user's thresholds and selection; raises CheckError with one sentence."""
-    return select_checks(load_checks(entries, role, thresholds), only, skip)
+def chosen_checks(entries: Any, role: str, thresholds: Any, only: Any, skip: Any) -> list[Check]:
+    """The role's checks with the user's thresholds and selection; raises CheckError with one sentence.
+
+    ``entries`` is a list of check entries or the path of a YAML file with one.
+    """
+    if isinstance(entries, str):
+        entries = read_entries(Path(entries))
+    return select_checks(load_checks(entries, role, thresholds), globs(only, f"{role}_only"), globs(skip, f"{role}_skip"))
+
+
+def read_entries(path: Path) -> Any:
+    """Content of a file with check entries."""
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe loaders
+    except (OSError, yaml.YAMLError) as error:
+        raise CheckError(f"the checks in {clean_text(path)} can't be read: {clean_text(error)}") from error
+
+
+def globs(value: Any, option: str) -> list[str]:
+    """A list of globs; one text counts as a list of one."""
+    values = [] if value is None else [value] if isinstance(value, str) else value
+    if not isinstance(values, (list, tuple)) or not all(isinstance(entry, str) for entry in values):
+        raise CheckError(f"{option} must be a list of check ids or globs, not {value_text(value)}")
+    return [str(entry) for entry in values]
 
 
 def sources_of(checks: Sequence[Check]) -> list[str]:

@@ -15,7 +15,7 @@ from .shapes import mapping, source_data
 from .workspace import safe_name
 
 # Enough to get behind a few triages of the same incident, few enough to cost nothing.
-RUNS = 8
+RUNS = 4
 YOUNG_S = 86400.0
 
 

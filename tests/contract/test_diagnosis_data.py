@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.sre.incident_response.plugins.plugin_utils.checks import entry_problems
+from ansible_collections.sre.incident_response.plugins.plugin_utils.patterns import pattern_problems
 from ansible_collections.sre.incident_response.tests.contract import project
 
 SEVERITIES = ("info", "warning", "critical")
@@ -22,9 +23,9 @@ SEVERITIES = ("info", "warning", "critical")
 def test_checks_of_a_role_are_valid(role: Path) -> None:
     """A reading role is its checks."""
     entries = project.check_entries(role)
-    assert entries, f"{role.name}/vars/main.yml has no list __{role.name}_checks"
+    assert entries, f"{role.name}/files/checks.yml has no list of checks"
     problems = [problem for entry in entries for problem in entry_problems(entry)]
-    assert not problems, "\n".join([f"{role.name}/vars/main.yml:", *problems])
+    assert not problems, "\n".join([f"{role.name}/files/checks.yml:", *problems])
 
 
 def test_check_ids_are_unique_over_all_roles() -> None:
@@ -42,15 +43,23 @@ def ids_of(role: Path) -> set[str]:
     }
 
 
+def actions_of(pattern: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The first action of a pattern and what stands behind it for the case that it does not fit."""
+    action = pattern.get("first_action")
+    while action:
+        yield action
+        action = action.get("otherwise")
+
+
 def globs_of(pattern: dict[str, Any]) -> Iterator[str]:
     """Every glob over check ids that a pattern contains."""
     gate = pattern.get("gate") or {}
-    yield from gate.get("all") or []
-    yield from gate.get("none") or []
-    for group in gate.get("any") or []:
-        yield from group if isinstance(group, list) else [group]
-    yield from pattern.get("weights") or {}
-    yield from pattern.get("against") or {}
+    for group in (gate.get("all") or [], gate.get("none") or [], *(gate.get("any") or [])):
+        yield from [group] if isinstance(group, str) else group
+    for key in ("weights", "against", "explains", "verify"):
+        yield from pattern.get(key) or []
+    for action in actions_of(pattern):
+        yield from [*(action.get("from") or []), *(action.get("unless") or [])]
 
 
 def known_check(glob: str) -> bool:
@@ -59,24 +68,31 @@ def known_check(glob: str) -> bool:
 
 
 @pytest.mark.parametrize("name", project.patterns())
-def test_pattern_has_the_name_of_its_file(name: str) -> None:
+def test_pattern_is_valid(name: str) -> None:
     """One file, one pattern, found by its name."""
-    assert project.patterns()[name]["id"] == name, f"patterns/{name}.yml contains the pattern {project.patterns()[name]['id']}"
+    pattern = project.patterns()[name]
+    problems = pattern_problems(pattern)
+    assert not problems, "\n".join([f"patterns/{name}.yml:", *problems])
+    assert pattern["id"] == name, f"patterns/{name}.yml contains the pattern {pattern['id']}"
 
 
 @pytest.mark.parametrize("name", project.patterns())
-def test_pattern_asks_for_findings_that_exist(name: str) -> None:
-    """A weight or gate over an unknown id is dead."""
-    dead = sorted({glob for glob in globs_of(project.patterns()[name]) if not known_check(glob)})
+def test_pattern_refers_to_findings_that_exist(name: str) -> None:
+    """A glob over an unknown id is dead, wherever it stands."""
+    globs = list(globs_of(project.patterns()[name]))
+    assert globs, f"patterns/{name}.yml looks at no finding"
+    dead = sorted({glob for glob in globs if not known_check(glob)})
     assert not dead, f"patterns/{name}.yml: no check can ever have the id {', '.join(dead)}"
 
 
 @pytest.mark.parametrize("name", project.patterns())
-def test_pattern_ends_with_a_next_step(name: str) -> None:
-    """A diagnosis without something to do leaves the reader alone at night."""
-    pattern = project.patterns()[name]
-    for key in ("title", "family", "first_action", "verify", "escalate"):
-        assert pattern.get(key), f"patterns/{name}.yml says no {key}"
+def test_pattern_proposes_a_known_mitigation(name: str) -> None:
+    """Checks and patterns call a mitigation by the same name."""
+    known = {check.entry.get("mitigation") for check, _role in project.checks().values()}
+    proposed = [action["mitigation"] for action in actions_of(project.patterns()[name])]
+    assert proposed, f"patterns/{name}.yml proposes nothing"
+    unknown = sorted(set(proposed) - known)
+    assert not unknown, f"patterns/{name}.yml proposes {', '.join(unknown)}, which no check names"
 
 
 @pytest.mark.parametrize("name", project.faults())

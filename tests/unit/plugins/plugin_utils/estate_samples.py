@@ -99,4 +99,4 @@ def all_patterns() -> list[Pattern]:
 
 def checks_of(role: str, thresholds: Mapping[str, Any] | None = None) -> list[Check]:
     """The checks that a role brings."""
-    return load_checks(yaml.safe_load((ROOT / "roles" / role / "vars/main.yml").read_text(encoding="utf-8"))[f"__{role}_checks"], role, thresholds)
+    return load_checks(yaml.safe_load((ROOT / "roles" / role / "files/checks.yml").read_text(encoding="utf-8")), role, thresholds)
