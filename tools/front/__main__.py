@@ -19,6 +19,7 @@ HELP = """\
 ./run lint                the linters alone
 ./run lab up|down|status  the lab: containers with a small shop that can be broken and triaged
 ./run setup               only the virtual environment (.venv); then `. .venv/bin/activate` for your own commands
+./run help                this text
 
 --yes   install what is missing (Docker engine, Python's venv) without asking; CI=true means the same.
 """
