@@ -65,8 +65,7 @@ PATTERNS: dict[str, str] = {
     ),
 }
 NAMES = tuple(PATTERNS)
-_COMPILED = {name: re.compile(text) for name, text in PATTERNS.items()}
-_ANY = re.compile("|".join(PATTERNS.values()))
+ANY = "|".join(PATTERNS.values())
 
 # The words of a more exact class that a wider one would count again.
 _NARROWER = {"redis_error": ("redis_oom",), "db_refused": ("db_too_many", "db_auth", "dns"), "ext_error": ("dns", "ext_timeout", "redis_error")}
@@ -133,8 +132,9 @@ def names_in(text: str, sqlstate: str, has_trace: bool, booting: bool) -> tuple[
     found: set[str] = set()
     if sqlstate in NAME_OF_SQLSTATE:
         found.add(NAME_OF_SQLSTATE[sqlstate])
-    if _ANY.search(text):
-        found.update(name for name, pattern in _COMPILED.items() if pattern.search(text))
+    # Compiled when the first error comes: a healthy service has none, and all of these take longer than its whole log.
+    if re.search(ANY, text):
+        found.update(name for name, pattern in PATTERNS.items() if re.search(pattern, text))
     if has_trace:
         found.add("unhandled_exception")
     if booting:

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from typing import Any
 
 import pytest
@@ -344,6 +346,16 @@ def test_what_was_only_in_the_baseline_has_count_0() -> None:
     entry = known.result()["deadlock"]
     assert (entry["count"], entry["baseline"], entry["first"], entry["sample"]) == (0, 1, None, None)
     assert set(known.result()) == set(logs_known.PATTERNS)
+
+
+@pytest.mark.parametrize("name", sorted(logs_known.PATTERNS))
+def test_known_errors_are_found_quickly_in_hostile_text(name: str) -> None:
+    """They are compiled late, so the test of all patterns does not see them."""
+    for piece in ("a", " ", "connection to server at ", "request to ", "[Errno ", "cannot execute A ", "Exception on x [A", "1 ", "configuration file ", "Error -"):
+        for text in (piece * (3000 // len(piece)), piece * (3000 // len(piece)) + "!"):
+            started = time.process_time()
+            re.search(logs_known.PATTERNS[name], text)
+            assert time.process_time() - started < 0.5, piece
 
 
 # -- redaction ---------------------------------------------------------------------------------------------------------------------
