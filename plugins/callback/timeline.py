@@ -40,6 +40,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible import constants as C  # noqa: N812  # the name that everybody uses for it
 from ansible import context
 from ansible.plugins.callback import CallbackBase
 from ansible.release import __version__ as core_version
@@ -107,6 +108,10 @@ class CallbackModule(CallbackBase):
             self._complained = True
             self._display.warning(f"The incident timeline is incomplete from here on ({type(error).__name__}: {error}). The run itself goes on.")
 
+    def _tell(self, sentence: str) -> None:
+        """Print a warning on one line: Display.warning would break it, and then it can be neither searched for nor pasted."""
+        self._display.display(f"[WARNING]: {sentence}", color=C.COLOR_WARN, stderr=True)
+
     # -- hooks -------------------------------------------------------------------------------------------------------
 
     @guarded
@@ -163,10 +168,10 @@ class CallbackModule(CallbackBase):
         variables = self._variables()
         redactor = Redactor(_as_list(variables.get("incident_redact") or self.get_option("redact")))
         for problem in redactor.problems:
-            self._display.warning(problem)
+            self._tell(problem)
         self._workspace = Workspace.create(str(variables.get("incident_state_dir") or self.get_option("state_dir")))
         if self._workspace.problem:
-            self._display.warning(self._workspace.problem)
+            self._tell(self._workspace.problem)
         recorder = Recorder(Journal(self._workspace.journal, self._workspace.run_id, redactor))
         recorder.run_started(self._context(variables))
         self._recorder = recorder
@@ -211,21 +216,22 @@ class CallbackModule(CallbackBase):
                 self._rebuilt = str(rebuilt.get("folder") or "") or None
             return
         started = self._starts.pop((result.host.name, task._uuid), None)
-        self._recorder.outcome(
-            Outcome(
-                host=result.host.name,
-                task=result.task_name,
-                action=action,
-                status=status,
-                result=result.result,
-                role=task._role.get_name() if task._role else None,
-                check_mode=bool(task.check_mode),
-                ignored=ignored,
-                delegated_to=_delegated_to(result),
-                started=started[1] if started else None,
-                duration_s=round(time.monotonic() - started[0], 3) if started else None,
-            )
+        outcome = Outcome(
+            host=result.host.name,
+            task=result.task_name,
+            action=action,
+            status=status,
+            result=result.result,
+            role=task._role.get_name() if task._role else None,
+            check_mode=bool(task.check_mode),
+            ignored=ignored,
+            delegated_to=_delegated_to(result),
+            started=started[1] if started else None,
+            duration_s=round(time.monotonic() - started[0], 3) if started else None,
         )
+        for sentence in self._recorder.sentences(outcome):
+            self._tell(sentence)
+        self._recorder.outcome(outcome)
 
     # -- its end -----------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.sre.incident_response.plugins.plugin_utils.journal import Journal
+from ansible_collections.sre.incident_response.plugins.plugin_utils.text import one_line
 
 COLLECTION = "sre.incident_response."
 # action: (key of its result that is believed, kind of the event)
@@ -24,6 +25,7 @@ BELIEVED = {
     f"{COLLECTION}event": ("incident_event", "note"),
 }
 RECORDING_ACTIONS = frozenset(BELIEVED)
+COLLECT_ACTION = f"{COLLECTION}collect"
 REPORT_ACTION = f"{COLLECTION}report"
 _MESSAGE_LIMIT = 500
 
@@ -97,6 +99,23 @@ class Recorder:
             self._step(outcome, told)
         if outcome.changed and not outcome.check_mode:
             self._action(outcome)
+
+    def sentences(self, outcome: Outcome) -> list[str]:
+        """Return what the user has to be told at once: a machine that gave no evidence, and mistakes in its inventory."""
+        told: list[str] = []
+        if outcome.action != COLLECT_ACTION or outcome.censored:
+            return told
+        for item in outcome.items():
+            evidence = item.get("incident_evidence")
+            if not isinstance(evidence, Mapping):
+                continue
+            if evidence.get("reachable") is False:
+                told.append(f"{outcome.host} gave no evidence: {evidence.get('reason') or 'no reason was given'}")
+            problems = evidence.get("problems")
+            for problem in problems if isinstance(problems, list) else []:
+                if isinstance(problem, Mapping) and problem.get("sentence"):
+                    told.append(f"{outcome.host}: {problem['sentence']}")
+        return [one_line(self.journal.redactor.text(sentence)) for sentence in told]
 
     def _believed(self, outcome: Outcome) -> bool:
         if outcome.action not in BELIEVED or outcome.censored:

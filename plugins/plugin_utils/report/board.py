@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ansible_collections.sre.incident_response.plugins.plugin_utils.record import Group, Record, grouped, run_notice
-from ansible_collections.sre.incident_response.plugins.plugin_utils.report.view import began, gap_checks, next_step, place, reasons, where
+from ansible_collections.sre.incident_response.plugins.plugin_utils.report.view import began, gap_checks, gaps_by_place, next_step, place, reasons, where
 from ansible_collections.sre.incident_response.plugins.plugin_utils.text import clean, one_line, plural, shorten, wrap
 
 WIDTH = 80
@@ -109,13 +109,14 @@ def _finding(group: Group, width: int) -> list[str]:
 
 def _gaps_and_health(record: Record) -> list[Line]:
     lines: list[str] = []
-    for number, gap in enumerate(record.not_assessed[:_GAPS]):
+    gaps = gaps_by_place(record)
+    for number, gap in enumerate(gaps[:_GAPS]):
         checks = f" ({gap_checks(gap, 2)})" if gap.checks and gap.service else ""
         lead = "  " if number else "not assessed: "
         lines += wrap(shorten(f"{place(gap)}{checks}: {gap.reason}", WIDTH * 2 - len(lead) - 8), WIDTH, "    ", lead)
     assumed = [f"{machine.host}: {text}" for machine in record.machines for text in machine.assumptions]
-    if len(record.not_assessed) > _GAPS:
-        lines.append(f"  and {plural(len(record.not_assessed) - _GAPS, 'more gap')}: see the report")
+    if len(gaps) > _GAPS:
+        lines.append(f"  and {plural(len(gaps) - _GAPS, 'more gap')}: see the report")
     healthy = dict.fromkeys(record.healthy_services())
     if healthy:
         lines += wrap(", ".join(healthy), WIDTH, "    ", "healthy: ")

@@ -68,6 +68,15 @@ def place(gap: NotAssessed) -> str:
     return f"{gap.service} on {gap.host}" if gap.service and gap.service != gap.host else f"machine {gap.host}"
 
 
+def gaps_by_place(record: Record) -> list[NotAssessed]:
+    """Return one gap per service or machine, with the reason that came first: on a board each place is worth one line."""
+    places: dict[tuple[str, str], NotAssessed] = {}
+    for gap in record.not_assessed:
+        known = places.setdefault((gap.host, gap.service), NotAssessed(gap.host, gap.service, gap.reason, [], gap.serious))
+        known.checks += [check for check in gap.checks if check not in known.checks]
+    return list(places.values())
+
+
 def gap_checks(gap: NotAssessed, limit: int = 3) -> str:
     """Name the checks of a gap: "pg.up, pg.locks.root and 4 more"."""
     shown = ", ".join(gap.checks[:limit])

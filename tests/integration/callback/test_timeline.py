@@ -287,6 +287,18 @@ def test_an_unwritable_state_directory_is_one_sentence(harness):
     assert "can't be written" in run.stdout
 
 
+def test_mistakes_in_the_inventory_are_one_line_at_once(harness):
+    sentence = "kind reddis of service redis is unknown; it must be one of fastapi, nginx, postgresql, redis, external, and so on and on"
+    run = harness.run(f"""
+        - hosts: h1
+          tasks:
+            - sre.incident_response.collect:
+                returns: {{incident_evidence: {{reachable: true, problems: [{{service: redis, sentence: "{sentence}"}}]}}}}
+    """)
+    assert f"[WARNING]: h1: {sentence}\n" in run.stderr
+    assert "redis on h1" in run.stdout
+
+
 def test_a_broken_recorder_does_not_stop_the_run(harness):
     (harness.collection / "plugins/plugin_utils").unlink()
     broken = harness.collection / "plugins/plugin_utils"

@@ -102,6 +102,22 @@ def test_a_failing_action_that_said_something_is_a_gate(tmp_path: Path) -> None:
     assert events[1][1]["gate"] is True
 
 
+@pytest.mark.parametrize(
+    ("evidence", "sentences"),
+    [
+        ({"reachable": True, "problems": []}, []),
+        ({"reachable": False, "reason": "ssh: timed out"}, ["h1 gave no evidence: ssh: timed out"]),
+        ({"problems": [{"service": "db", "sentence": "kind x of service db\nis unknown"}, 5, {}]}, ["h1: kind x of service db is unknown"]),
+        ({"reachable": False, "reason": "password=hunter2"}, ["h1 gave no evidence: password=[redacted]"]),
+        ("junk", []),
+    ],
+)
+def test_what_the_user_is_told_at_once(tmp_path: Path, evidence: Any, sentences: list[str]) -> None:
+    recorder = Recorder(Journal(tmp_path / "segments/R1.jsonl", "R1"))
+    assert recorder.sentences(outcome(COLLECT, {"incident_evidence": evidence})) == sentences
+    assert recorder.sentences(outcome(ASSESS, {"incident_evidence": evidence})) == []
+
+
 @pytest.mark.parametrize(("action", "gate"), [("sre.incident_response.health_report", True), ("ansible.builtin.fail", False)])
 def test_only_our_own_actions_may_call_a_failure_a_gate(tmp_path: Path, action: str, gate: bool) -> None:
     events = recorded(tmp_path, outcome(action, {"incident_gate": True, "msg": "unhealthy"}, status="failed"))
