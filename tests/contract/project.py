@@ -86,8 +86,7 @@ def module_of(task: dict[str, Any]) -> str | None:
 
 def check_entries(role: Path) -> list[dict[str, Any]]:
     """The check entries of a role, empty when it has none."""
-    entries = read(role / "files" / "checks.yml")
-    return entries if isinstance(entries, list) else []
+    return read(role / "files" / "checks.yml") or []
 
 
 @functools.cache
