@@ -30,11 +30,11 @@ def next_step(record: Record) -> NextStep | None:
         return NextStep("work through the critical findings, worst first")
     if not record.complete and not record.diagnosed:
         return NextStep("run it again: this record ends before its diagnosis")
-    if record.verdict.code == "nothing":
-        return NextStep("check that the inventory has hosts and that the play's hosts pattern matches them")
     serious = [gap for gap in record.not_assessed if gap.serious]
     if serious:
         return NextStep(f"remove the first gap, then run it again: {place(serious[0])}: {serious[0].reason}")
+    if record.verdict.code == "nothing":
+        return NextStep("check that the inventory has hosts and that the play's hosts pattern matches them")
     return None
 
 
