@@ -55,6 +55,7 @@ def main() -> None:
         request = json.loads(module.params["request"])
     except ValueError as error:
         module.fail_json(msg=f"request is not JSON: {error}")
+        return
     runner.end_anyway(request)
     runner.volunteer_for_oom()
     module.exit_json(changed=False, evidence=runner.collect(request))

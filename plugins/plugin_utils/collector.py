@@ -5,6 +5,7 @@
 
 Whatever goes wrong on the way ends in an evidence document that says so; only a mistake in the task itself raises.
 """
+
 from __future__ import annotations
 
 import json
@@ -117,7 +118,11 @@ class Collector:
         """The evidence document of one call; never raises for anything that the machine or the way to it does."""
         effective = {**DEFAULT_OPTIONS, **options}
         request = {
-            "services": checked.services, "sources": sources, "options": dict(options), "resources": probe_program.resources(), "token": secrets.token_hex(8),
+            "services": checked.services,
+            "sources": sources,
+            "options": dict(options),
+            "resources": probe_program.resources(),
+            "token": secrets.token_hex(8),
         }
         sent = time.time()
         try:

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The evidence document of one machine, as the controller completes and merges it."""
+
 from __future__ import annotations
 
 import json
@@ -17,8 +18,20 @@ SCHEMA = "sre.incident_response/evidence/1"
 SECRET_KEYS = ("login_password",)
 # What the probe's registry holds; tests/unit compares the two.
 SOURCES = (
-    "container", "cgroup", "process", "volume", "http", "tls", "logs", "postgresql", "redis", "dns",
-    "host", "disk", "docker", "changes",
+    "container",
+    "cgroup",
+    "process",
+    "volume",
+    "http",
+    "tls",
+    "logs",
+    "postgresql",
+    "redis",
+    "dns",
+    "host",
+    "disk",
+    "docker",
+    "changes",
 )
 
 

@@ -7,6 +7,7 @@ The program holds every file as text and imports them from memory under their us
 whether it comes by this road, packed by Ansible, or from a checkout. For exactly the Python that Ansible itself runs on, the files
 travel compiled, because that Python has them compiled already: it saves a third of the probe's start.
 """
+
 from __future__ import annotations
 
 import base64

@@ -7,6 +7,7 @@ The callback calls :meth:`Workspace.create` in the main process of ``ansible-pla
 the folder by :meth:`Workspace.current`. Without the callback ``current`` derives run id and path from the main process (its id
 and start time), so that all workers of one run agree without talking to each other.
 """
+
 from __future__ import annotations
 
 import hashlib

@@ -6,6 +6,7 @@
 ``docker stats`` takes two seconds for the same numbers. The path comes from ``/proc/<pid>/cgroup``, so that it does not matter
 whether systemd or the engine itself manages the groups.
 """
+
 from __future__ import annotations
 
 import os
@@ -88,7 +89,7 @@ def _version1(ctx: Context, lines: list[str], mounted: list[procfs.Mount]) -> Gr
 
 
 def _version2(ctx: Context, lines: list[str], mounted: list[procfs.Mount]) -> Group | None:
-    path = next((line[len("0::"):] for line in lines if line.startswith("0::")), None)
+    path = next((line[len("0::") :] for line in lines if line.startswith("0::")), None)
     mount = next((mount for mount in mounted if mount.filesystem == "cgroup2"), None)
     if path is None or mount is None:
         return None

@@ -5,6 +5,7 @@
 
 Releases and restarts of the services' containers, configuration and certificates mounted into them, packages, and reboots.
 """
+
 from __future__ import annotations
 
 import os
@@ -62,8 +63,13 @@ def collect(ctx: Context) -> dict[str, Any]:
     return {
         "recent": [
             {
-                "time": iso(change.epoch), "kind": change.kind, "what": change.what, "source": change.source, "age_s": since(change.epoch, ctx.now),
-                "service": change.service, "previous_image": change.previous_image,
+                "time": iso(change.epoch),
+                "kind": change.kind,
+                "what": change.what,
+                "source": change.source,
+                "age_s": since(change.epoch, ctx.now),
+                "service": change.service,
+                "previous_image": change.previous_image,
             }
             for change in recent[:MOST_CHANGES]
         ],
@@ -115,8 +121,7 @@ def events_of_predecessor(ctx: Context, container: Container, created: float) ->
     except SourceError:
         return []
     before = [
-        event for event in events
-        if event.name == container.name and event.container_id != container.id and event.epoch <= created + CREATION_TAKES_AT_MOST_S
+        event for event in events if event.name == container.name and event.container_id != container.id and event.epoch <= created + CREATION_TAKES_AT_MOST_S
     ]
     return [event for event in before if event.container_id == before[-1].container_id]
 
@@ -155,10 +160,8 @@ def mounted_changes(ctx: Context, service: Service, container: Container) -> tup
             continue
         except OSError:
             continue
-        inside = [(destination + path[len(ctx.path(source)):], changed) for path, changed in files]
-        changes += [
-            Change(latest, "config", f"{service.name}: {shortened(names)} changed", source, service.name) for names, latest in by_minute(inside)
-        ]
+        inside = [(destination + path[len(ctx.path(source)) :], changed) for path, changed in files]
+        changes += [Change(latest, "config", f"{service.name}: {shortened(names)} changed", source, service.name) for names, latest in by_minute(inside)]
     return changes, reason
 
 
@@ -185,7 +188,7 @@ def configuration_files(path: str, kind: str) -> list[tuple[str, float]]:
     found = []
     os.listdir(path)  # os.walk hides what it may not read
     for folder, subfolders, names in os.walk(path):
-        if folder[len(path):].count(os.sep) >= deepest:
+        if folder[len(path) :].count(os.sep) >= deepest:
             subfolders.clear()
         for name in sorted(names):
             if name.endswith(wanted) and not os.path.islink(os.path.join(folder, name)):

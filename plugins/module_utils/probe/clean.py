@@ -6,6 +6,7 @@
 Text of machines is hostile: control characters, terminal sequences and direction marks go, and nothing may be so large that it
 hides the rest.
 """
+
 from __future__ import annotations
 
 import json
@@ -61,7 +62,7 @@ def cleaned(value: Any, longest: int = _TIGHTENING[0][0], most: int = _TIGHTENIN
 def bounded(data: dict[str, Any], limit: int = SOURCE_LIMIT) -> dict[str, Any]:
     """A source's data, cleaned and cut until its JSON has at most ``limit`` bytes; ``cut`` is set when something had to go."""
     for longest, most in _TIGHTENING:
-        result = cleaned(data, longest, most)
+        result: dict[str, Any] = cleaned(data, longest, most)
         if len(json.dumps(result)) <= limit:
             if (longest, most) != _TIGHTENING[0]:
                 result["cut"] = True

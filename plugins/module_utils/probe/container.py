@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Source ``container``: what the Docker engine knows about the container of a service, and what happened to it lately."""
+
 from __future__ import annotations
 
 import difflib
@@ -20,10 +21,44 @@ STOP_SIGNALS = {"2", "3", "9", "15"}
 # `docker stop` waits 10 s by default between SIGTERM and SIGKILL; some services are given a minute.
 STOP_TAKES_AT_MOST_S = 75
 FIELDS = [
-    "name", "id", "image", "image_id", "status", "running", "paused", "oom_killed", "exit_code", "error", "restart_count", "restart_policy",
-    "health", "health_failing_streak", "health_output", "pid", "created_at", "started_at", "finished_at", "image_created_at", "age_s",
-    "up_s", "down_s", "version", "revision", "networks", "ports", "mounts", "log_driver", "log_max_size", "memory_limit", "env_hash",
-    "events", "restarts_15m", "oom_events_30m", "oom_recent", "stopped_by_operator", "port",
+    "name",
+    "id",
+    "image",
+    "image_id",
+    "status",
+    "running",
+    "paused",
+    "oom_killed",
+    "exit_code",
+    "error",
+    "restart_count",
+    "restart_policy",
+    "health",
+    "health_failing_streak",
+    "health_output",
+    "pid",
+    "created_at",
+    "started_at",
+    "finished_at",
+    "image_created_at",
+    "age_s",
+    "up_s",
+    "down_s",
+    "version",
+    "revision",
+    "networks",
+    "ports",
+    "mounts",
+    "log_driver",
+    "log_max_size",
+    "memory_limit",
+    "env_hash",
+    "events",
+    "restarts_15m",
+    "oom_events_30m",
+    "oom_recent",
+    "stopped_by_operator",
+    "port",
 ]
 
 
@@ -124,9 +159,7 @@ def happened(container: Container, events: list[Event], now: float) -> dict[str,
     finished = epoch(state.get("FinishedAt"))
     oom_killed_lately = bool(state.get("OOMKilled")) and finished is not None and now - finished <= OOM_WINDOW_S
     return {
-        "events": [
-            {"time": iso(event.epoch), "action": event.action, "exit_code": event.exit_code, "signal": event.signal} for event in events[-50:]
-        ],
+        "events": [{"time": iso(event.epoch), "action": event.action, "exit_code": event.exit_code, "signal": event.signal} for event in events[-50:]],
         "restarts_15m": restarts(container, events, now),
         "oom_events_30m": len(oom_events),
         "oom_recent": bool(oom_events) or oom_killed_lately,
@@ -181,9 +214,14 @@ def published_ports(container: Container) -> list[dict[str, Any]]:
         number, _slash, protocol = name.partition("/")
         for binding in bindings or [{}]:
             host_port = binding.get("HostPort")
-            found.append({
-                "port": int(number), "protocol": protocol, "host_ip": binding.get("HostIp"), "host_port": int(host_port) if host_port else None,
-            })
+            found.append(
+                {
+                    "port": int(number),
+                    "protocol": protocol,
+                    "host_ip": binding.get("HostIp"),
+                    "host_port": int(host_port) if host_port else None,
+                }
+            )
     return found
 
 

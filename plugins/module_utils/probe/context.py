@@ -38,6 +38,7 @@ What ``ctx`` (:class:`Context`) gives:
                        when the second call fails or no time is left
 =====================  ==================================================================================================
 """
+
 from __future__ import annotations
 
 import os
@@ -230,12 +231,12 @@ class Machine:
             good, answer = self._memo[key]
         if not good:
             raise answer
-        return answer
+        result: T = answer
+        return result
 
     def container(self, name: str) -> Container:
         """The container of that name or id; SourceError ``absent`` when the engine does not know it."""
         return self.once("container " + name, lambda: Container(self.docker.inspect(name)))
-
 
     def remember_container(self, container: Container) -> None:
         """Answer :meth:`container` by this name without asking the engine again."""

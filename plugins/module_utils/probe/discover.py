@@ -6,6 +6,7 @@
 What a container is shows in its processes, its command, its image's name and its ports; what it calls shows in the URLs of its
 environment. Credentials found there are used in memory only.
 """
+
 from __future__ import annotations
 
 import os
@@ -161,8 +162,8 @@ def http_port(ctx: Context, container: Container, server: str | None) -> int | N
     """The port on which a Python process takes requests; None for one that only sends them."""
     listening = listening_ports(ctx, container)
     if listening is not None:
-        usual = [port for port in listening if port in container.exposed_ports]
-        return (usual or listening or [None])[0]
+        usual = [port for port in listening if port in container.exposed_ports] or listening
+        return usual[0] if usual else None
     published = [entry["port"] for entry in published_ports(container) if entry["host_port"] and entry["protocol"] == "tcp"]
     bound = [int(port.split("/")[0]) for port in (container.inspect.get("HostConfig") or {}).get("PortBindings") or {} if port.endswith("/tcp")]
     known = published or bound
@@ -326,9 +327,7 @@ def complete(candidate: Candidate, candidates: list[Candidate]) -> None:
     candidate.spec["container"] = container.name
     if candidate.kind == "nginx":
         candidate.spec["url"] = proxy_url(container)
-        candidate.spec["depends_on"] = sorted(
-            other.name for other in candidates if other.kind == "fastapi" and shares_network(other.container, container)
-        )
+        candidate.spec["depends_on"] = sorted(other.name for other in candidates if other.kind == "fastapi" and shares_network(other.container, container))
         authority = authority_file(container)
         if authority and str(candidate.spec["url"]).startswith("https"):
             candidate.spec["ca_file"] = authority

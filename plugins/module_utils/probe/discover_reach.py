@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where this machine, or a user, reaches what listens in a container."""
+
 from __future__ import annotations
 
 import os
@@ -34,7 +35,10 @@ def host_ports(container: Container) -> list[tuple[int, str, int]]:
     bindings = (container.inspect.get("HostConfig") or {}).get("PortBindings") or {}
     return [
         (int(name.split("/")[0]), str(binding.get("HostIp") or ""), int(binding["HostPort"]))
-        for name, entries in bindings.items() if name.endswith("/tcp") for binding in entries or [] if binding.get("HostPort")
+        for name, entries in bindings.items()
+        if name.endswith("/tcp")
+        for binding in entries or []
+        if binding.get("HostPort")
     ]
 
 

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The URLs in a container's environment: which lead to something that it depends on, and what they say about that."""
+
 from __future__ import annotations
 
 import re
@@ -59,8 +60,14 @@ def parsed_reference(variable: str, value: str) -> Reference | None:
     if not host or scheme not in SCHEMES:
         return None
     return Reference(
-        variable, SCHEMES[scheme], scheme, host, port, parts.path if SCHEMES[scheme] != "external" else parts.path.rstrip("/"),
-        unquote(parts.username or ""), unquote(parts.password or ""),
+        variable,
+        SCHEMES[scheme],
+        scheme,
+        host,
+        port,
+        parts.path if SCHEMES[scheme] != "external" else parts.path.rstrip("/"),
+        unquote(parts.username or ""),
+        unquote(parts.password or ""),
     )
 
 

@@ -6,6 +6,7 @@
 Engines 20.10 to 29 answer. The client speaks the engine's own API version, at most 1.45 and at least 1.24, taken from the
 unversioned ``/_ping``. Whatever goes wrong becomes a :class:`SourceError` with one sentence for the reader of the report.
 """
+
 from __future__ import annotations
 
 import getpass
@@ -64,7 +65,7 @@ class _UnixConnection(http.client.HTTPConnection):
 def socket_path(environment: dict[str, str] | None = None) -> str:
     """Path of the engine's socket: that of DOCKER_HOST when it is a unix one, else the default."""
     host = (os.environ if environment is None else environment).get("DOCKER_HOST", "")
-    return host[len("unix://"):] if host.startswith("unix://") else DEFAULT_SOCKET
+    return host[len("unix://") :] if host.startswith("unix://") else DEFAULT_SOCKET
 
 
 class LogStream:
@@ -106,11 +107,11 @@ class LogStream:
             buffer += chunk
             position = 0
             while len(buffer) - position >= 8:
-                size = int.from_bytes(buffer[position + 4:position + 8], "big")
+                size = int.from_bytes(buffer[position + 4 : position + 8], "big")
                 if len(buffer) - position - 8 < size:
                     break
                 name = "stderr" if buffer[position] == 2 else "stdout"
-                yield name, buffer[position + 8:position + 8 + size]
+                yield name, buffer[position + 8 : position + 8 + size]
                 position += 8 + size
             buffer = buffer[position:]
 
@@ -241,9 +242,7 @@ class DockerClient:
         except ValueError:
             raise SourceError("error", f"the Docker engine answered {path} with something that is not JSON; is {self.path} really its socket?") from None
 
-    def _body(
-        self, method: str, path: str, query: dict[str, Any] | None, body: Any, timeout_s: float | None
-    ) -> tuple[http.client.HTTPConnection, bytes]:
+    def _body(self, method: str, path: str, query: dict[str, Any] | None, body: Any, timeout_s: float | None) -> tuple[http.client.HTTPConnection, bytes]:
         texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in (query or {}).items()}
         full = f"/v{self.version()}{path}" + (f"?{urlencode(texts)}" if texts else "")
         response, connection = self._request(method, full, timeout_s or self.timeout_s, body)

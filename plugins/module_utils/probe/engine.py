@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Source ``docker`` of a machine: the engine itself, its containers, and how many died lately."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -33,9 +34,10 @@ def collect(ctx: Context) -> dict[str, Any]:
 def root_dir(ctx: Context) -> str | None:
     """Where images and containers lie; None when a read-only proxy in front of the engine hides it."""
     try:
-        return ctx.docker.get_json("/info").get("DockerRootDir")
+        folder = ctx.docker.get_json("/info").get("DockerRootDir")
     except SourceError:
         return None
+    return str(folder) if folder else None
 
 
 def deaths(ctx: Context) -> int | None:

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What several sources ask the Docker engine, asked once per probe: its containers and their recent events."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ def container_list(machine: Machine) -> list[dict[str, Any]]:
 
 def container_name(entry: dict[str, Any]) -> str:
     """Name of an entry of :func:`container_list`; links of other containers to it contain a second slash."""
-    names = [name.lstrip("/") for name in entry.get("Names") or []]
+    names = [str(name).lstrip("/") for name in entry.get("Names") or []]
     own = [name for name in names if "/" not in name]
     return (own or names or [str(entry.get("Id"))[:12]])[0]
 

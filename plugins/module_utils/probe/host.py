@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Source ``host`` of a machine: load, CPU, memory, pressure, limits and the largest consumers, all from /proc."""
+
 from __future__ import annotations
 
 import os

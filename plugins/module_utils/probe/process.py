@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Source ``process``: the processes of a container as the machine's own /proc shows them; nothing is executed in the container."""
+
 from __future__ import annotations
 
 import os
@@ -117,7 +118,7 @@ def open_files_limit(text: str) -> int | None:
     """The soft limit "Max open files" of /proc/<pid>/limits, None when unlimited."""
     for line in text.splitlines():
         if line.startswith("Max open files"):
-            soft = line[len("Max open files"):].split()[0]
+            soft = line[len("Max open files") :].split()[0]
             return int(soft) if soft.isdigit() else None
     return None
 
@@ -136,6 +137,4 @@ def cpu_shares(first: dict[int, procfs.ProcessStat], second: dict[int, procfs.Pr
     if elapsed_s <= 0:
         return {}
     ticks_per_s = os.sysconf("SC_CLK_TCK")
-    return {
-        pid: round((second[pid].ticks - stat.ticks) / ticks_per_s / elapsed_s * 100, 1) for pid, stat in first.items() if pid in second
-    }
+    return {pid: round((second[pid].ticks - stat.ticks) / ticks_per_s / elapsed_s * 100, 1) for pid, stat in first.items() if pid in second}

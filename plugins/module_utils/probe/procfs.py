@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pure readers of /proc and cgroup texts; what a kernel does not have is None."""
+
 from __future__ import annotations
 
 import socket
@@ -78,7 +79,7 @@ def tcp_sockets(text: str) -> list[TcpSocket]:
 
 def hex_address(text: str) -> str:
     """The kernel's hexadecimal address (32-bit words in host order) as text; IPv4 inside IPv6 is shown as IPv4."""
-    words = [text[start:start + 8] for start in range(0, len(text), 8)]
+    words = [text[start : start + 8] for start in range(0, len(text), 8)]
     packed = b"".join(struct.pack("=I", int(word, 16)) for word in words)
     if len(packed) == 4:
         return socket.inet_ntop(socket.AF_INET, packed)

@@ -5,6 +5,7 @@
 
 Adding a source is one file with ``collect(ctx)`` and one line here.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -7,6 +7,7 @@ A request is ``{"services": {name: spec} or null, "sources": [names] or null, "o
 "root": ""}``. No services means: discover them. The document is that of docs/architecture.md without what only the controller
 knows (inventory name, clock offset, problems of the inventory).
 """
+
 from __future__ import annotations
 
 import faulthandler
@@ -202,5 +203,5 @@ def main(request: dict[str, Any]) -> None:
     mark = f"sre-evidence-{request['token']}"
     output = f"\n<{mark}>{text}</{mark}>\n".encode("ascii")
     while output:
-        output = output[os.write(sys.stdout.fileno(), output):]
+        output = output[os.write(sys.stdout.fileno(), output) :]
     os._exit(0)

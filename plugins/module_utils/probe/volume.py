@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Source ``volume``: how full the file system is on which a database keeps its data."""
+
 from __future__ import annotations
 
 import os
@@ -68,7 +69,7 @@ def host_paths(ctx: Context, container: Container, folder: str) -> list[str]:
     mounts = [mount for mount in container.inspect.get("Mounts") or [] if mount.get("Source") and is_inside(folder, str(mount.get("Destination")))]
     if mounts:
         nearest = max(mounts, key=lambda mount: len(str(mount["Destination"])))
-        paths.append(ctx.path(str(nearest["Source"]) + folder[len(str(nearest["Destination"]).rstrip("/")):]))
+        paths.append(ctx.path(str(nearest["Source"]) + folder[len(str(nearest["Destination"]).rstrip("/")) :]))
     return paths
 
 

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The way to the machine and back, with an action plugin that only plays one."""
+
 from __future__ import annotations
 
 import shlex
@@ -88,26 +89,32 @@ def test_a_python_is_found_on_a_remote_machine(tmp_path: Path) -> None:
     assert nothing.returncode == collector.NO_PYTHON
 
 
-@pytest.mark.parametrize(("variables", "transport", "words"), [
-    ({"ansible_python_interpreter": "/opt/py/bin/python3"}, "ssh", ["/opt/py/bin/python3"]),
-    ({"ansible_python_interpreter": "/usr/bin/env python3"}, "ssh", ["/usr/bin/env", "python3"]),
-    ({"ansible_python_interpreter": "auto_silent"}, "local", [sys.executable]),
-    ({"ansible_facts": {"discovered_interpreter_python": "/usr/bin/python3.11"}}, "ssh", ["/usr/bin/python3.11"]),
-])
+@pytest.mark.parametrize(
+    ("variables", "transport", "words"),
+    [
+        ({"ansible_python_interpreter": "/opt/py/bin/python3"}, "ssh", ["/opt/py/bin/python3"]),
+        ({"ansible_python_interpreter": "/usr/bin/env python3"}, "ssh", ["/usr/bin/env", "python3"]),
+        ({"ansible_python_interpreter": "auto_silent"}, "local", [sys.executable]),
+        ({"ansible_facts": {"discovered_interpreter_python": "/usr/bin/python3.11"}}, "ssh", ["/usr/bin/python3.11"]),
+    ],
+)
 def test_which_python(tmp_path: Path, variables: dict[str, Any], transport: str, words: list[str]) -> None:
     assert collector_of(FakeAction(transport), tmp_path, **variables).interpreter() == words
     assert shlex.split(collector.starting(words)) == [*words, "-I", "-S", "-"]
 
 
-@pytest.mark.parametrize(("answer", "words"), [
-    (AnsibleConnectionFailure("Failed to connect to the host via ssh: port 22: Connection refused"), "port 22: Connection refused (connection ssh)"),
-    ({"rc": 127, "stdout": "", "stderr": ""}, "no Python 3.8 or newer was found there; install python3 or set ansible_python_interpreter"),
-    ({"rc": 3, "stdout": "", "stderr": "the probe needs Python 3.8 or newer, this is 3.6.8\n"}, "this is 3.6.8"),
-    ({"rc": 1, "stdout": "motd", "stderr": "Traceback (most recent call last):\n  x\nMemoryError\n"}, "printed no evidence (exit code 1): MemoryError"),
-    ({"rc": 1, "stdout": "", "stderr": "Timeout (0:00:25)!\nThread 0x1 (most recent call first):\n  File x\n"}, "the probe was stuck in a computation"),
-    ({"rc": 0, "stdout": "", "stderr": ""}, "nothing else printed); check ansible_python_interpreter"),
-    ({"rc": 1, "stdout": "", "stderr": "\x1b[31mbroken\x1b[0m\u202e"}, "(exit code 1): broken"),
-])
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (AnsibleConnectionFailure("Failed to connect to the host via ssh: port 22: Connection refused"), "port 22: Connection refused (connection ssh)"),
+        ({"rc": 127, "stdout": "", "stderr": ""}, "no Python 3.8 or newer was found there; install python3 or set ansible_python_interpreter"),
+        ({"rc": 3, "stdout": "", "stderr": "the probe needs Python 3.8 or newer, this is 3.6.8\n"}, "this is 3.6.8"),
+        ({"rc": 1, "stdout": "motd", "stderr": "Traceback (most recent call last):\n  x\nMemoryError\n"}, "printed no evidence (exit code 1): MemoryError"),
+        ({"rc": 1, "stdout": "", "stderr": "Timeout (0:00:25)!\nThread 0x1 (most recent call first):\n  File x\n"}, "the probe was stuck in a computation"),
+        ({"rc": 0, "stdout": "", "stderr": ""}, "nothing else printed); check ansible_python_interpreter"),
+        ({"rc": 1, "stdout": "", "stderr": "\x1b[31mbroken\x1b[0m\u202e"}, "(exit code 1): broken"),
+    ],
+)
 def test_a_machine_that_gives_no_evidence_is_evidence(tmp_path: Path, answer: Any, words: str) -> None:
     document = ask(FakeAction("ssh", answer), tmp_path)
     assert document["reachable"] is False
@@ -169,13 +176,16 @@ def test_ensure_tries_an_unreachable_machine_once(tmp_path: Path) -> None:
     assert len(action.commands) == 1
 
 
-@pytest.mark.parametrize(("given", "words"), [
-    ({"sampel_s": 1}, "option 'sampel_s' of sre.incident_response.collect is unknown; allowed are log_window_s"),
-    ({"sample_s": "soon"}, "option sample_s of sre.incident_response.collect is 'soon': it must be a number"),
-    ({"sample_s": -1}, "must be a number, 0 or more"),
-    ({"sample_s": float("nan")}, "must be a number, 0 or more"),
-    ("fast", "must be a dictionary"),
-])
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"sampel_s": 1}, "option 'sampel_s' of sre.incident_response.collect is unknown; allowed are log_window_s"),
+        ({"sample_s": "soon"}, "option sample_s of sre.incident_response.collect is 'soon': it must be a number"),
+        ({"sample_s": -1}, "must be a number, 0 or more"),
+        ({"sample_s": float("nan")}, "must be a number, 0 or more"),
+        ("fast", "must be a dictionary"),
+    ],
+)
 def test_a_mistake_in_the_task_fails_it(given: Any, words: str) -> None:
     with pytest.raises(AnsibleActionFail, match=words):
         collector.checked_options(given)

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The evidence document on the controller: parsing, clocks, merging, unreachable machines."""
+
 from __future__ import annotations
 
 import json
@@ -21,8 +22,15 @@ BAD = {"ok": False, "ms": 1.0, "kind": "timeout", "reason": "late"}
 
 def document(asked: list[str] | None = None, **parts: Any) -> dict[str, Any]:
     probe = {
-        "schema": evidence.SCHEMA, "collected_at": "2026-11-23T10:00:00.000000Z", "duration_s": 0.5, "discovered": False, "assumptions": [], "options": {},
-        "clock": {"started_epoch": 1000.4, "host_epoch": 1000.6}, "machine": {}, "services": {},
+        "schema": evidence.SCHEMA,
+        "collected_at": "2026-11-23T10:00:00.000000Z",
+        "duration_s": 0.5,
+        "discovered": False,
+        "assumptions": [],
+        "options": {},
+        "clock": {"started_epoch": 1000.4, "host_epoch": 1000.6},
+        "machine": {},
+        "services": {},
     }
     return evidence.completed({**probe, **parts}, "web1", NOTHING, evidence.Call(1000.0, 1001.0), asked)
 
@@ -41,27 +49,33 @@ def test_banners_around_the_answer_do_no_harm(noise: str) -> None:
     assert evidence.parse_answer(noise.replace("{}", printed(body)), TOKEN)["text"] == "</sre-evidence-other>"
 
 
-@pytest.mark.parametrize(("stdout", "words"), [
-    ("", "printed no evidence"),
-    ("Segmentation fault", "printed no evidence"),
-    (printed("{}", "another"), "printed no evidence"),
-    (printed('{"schema": "sre')[:40], "was cut off"),
-    (printed('{"schema": '), "is damaged"),
-    (printed('{"schema": "other/1"}'), "not an evidence document"),
-    (printed("[]"), "not an evidence document"),
-])
+@pytest.mark.parametrize(
+    ("stdout", "words"),
+    [
+        ("", "printed no evidence"),
+        ("Segmentation fault", "printed no evidence"),
+        (printed("{}", "another"), "printed no evidence"),
+        (printed('{"schema": "sre')[:40], "was cut off"),
+        (printed('{"schema": '), "is damaged"),
+        (printed('{"schema": "other/1"}'), "not an evidence document"),
+        (printed("[]"), "not an evidence document"),
+    ],
+)
 def test_an_unreadable_answer_is_one_sentence(stdout: str, words: str) -> None:
     with pytest.raises(evidence.UnreadableAnswerError, match=words):
         evidence.parse_answer(stdout, TOKEN)
 
 
-@pytest.mark.parametrize(("started", "ended", "offset_s", "rtt_s"), [
-    (1000.4, 1000.6, 0.0, 0.8),
-    (1000.9, 1000.95, 0.0, 0.95),
-    (1120.4, 1120.6, 119.6, 0.8),
-    (880.4, 880.6, -119.6, 0.8),
-    (1001.2, 1001.4, 0.4, 0.8),
-])
+@pytest.mark.parametrize(
+    ("started", "ended", "offset_s", "rtt_s"),
+    [
+        (1000.4, 1000.6, 0.0, 0.8),
+        (1000.9, 1000.95, 0.0, 0.95),
+        (1120.4, 1120.6, 119.6, 0.8),
+        (880.4, 880.6, -119.6, 0.8),
+        (1001.2, 1001.4, 0.4, 0.8),
+    ],
+)
 def test_clocks_differ_by_what_the_way_can_not_explain(started: float, ended: float, offset_s: float, rtt_s: float) -> None:
     """The request was sent at 1000.0 and the answer was there at 1001.0 of the controller's clock."""
     result = evidence.clock({"started_epoch": started, "host_epoch": ended}, evidence.Call(1000.0, 1001.0))
@@ -96,12 +110,15 @@ def test_merging_with_nothing(older: dict[str, Any] | None) -> None:
     assert evidence.merged(older, newer) == newer
 
 
-@pytest.mark.parametrize(("known", "missing"), [
-    (None, ["host", "redis"]),
-    (document(None), []),
-    (document(["host", "disk"]), ["redis"]),
-    ({"reachable": False}, []),
-])
+@pytest.mark.parametrize(
+    ("known", "missing"),
+    [
+        (None, ["host", "redis"]),
+        (document(None), []),
+        (document(["host", "disk"]), ["redis"]),
+        ({"reachable": False}, []),
+    ],
+)
 def test_only_missing_sources_are_asked_for(known: dict[str, Any] | None, missing: list[str]) -> None:
     assert evidence.missing_sources(known, ["redis", "host"]) == missing
 

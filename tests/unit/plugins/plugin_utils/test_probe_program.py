@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The joined program: it starts on old Pythons, from standard input, leaves nothing behind, and cannot be subverted by its request."""
+
 from __future__ import annotations
 
 import json

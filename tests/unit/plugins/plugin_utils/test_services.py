@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A wrong inventory costs one sentence each; what is right goes on."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -33,23 +34,26 @@ def test_nothing_declared_means_discover(declared: Any) -> None:
     assert services.check(declared) == services.Checked(None, [])
 
 
-@pytest.mark.parametrize(("spec", "words", "kept"), [
-    ({"kind": "postgres"}, "kind 'postgres' is unknown (did you mean postgresql?); allowed are fastapi, nginx, postgresql, redis, external", False),
-    ({"kind": "mainframe"}, "kind 'mainframe' is unknown; allowed are", False),
-    ({"container": "app-db"}, "service x has no kind: set it to one of fastapi", False),
-    ({"kind": "redis", "host": "r", "contaner": "y"}, "key 'contaner' is unknown and is ignored (did you mean container?); a redis service may have", True),
-    ({"kind": "redis", "container": "r", "database": "y"}, "key database has no meaning for kind redis and is ignored; it may have", True),
-    ({"kind": "redis", "container": "r", "port": "many"}, "port is 'many' and is ignored; it must be a number from 1 to 65535", True),
-    ({"kind": "redis", "container": "r", "depends_on": "db"}, "depends_on is 'db' and is ignored; it must be a list of texts", True),
-    ({"kind": "redis", "container": "r", "login_password": 5}, "login_password is given and is ignored; it must be a text", True),
-    ({"kind": "fastapi", "container": "r", "health_path": "health"}, "health_path is 'health' and is ignored; it must be a path that starts with /", True),
-    ({"kind": "fastapi", "url": "127.0.0.1:8000"}, "url is '127.0.0.1:8000' and is ignored; it must be a URL that starts with http:// or https://", False),
-    ({"kind": "external"}, "has no usable url: an external service needs the URL to probe", False),
-    ({"kind": "nginx", "depends_on": []}, "has neither url nor container: a nginx service needs one of them", False),
-    ({"kind": "postgresql", "database": "x"}, "has neither container nor host", False),
-    (["fastapi"], "service x is ['fastapi']: it must be a dictionary", False),
-    (None, "service x is None: it must be a dictionary", False),
-])
+@pytest.mark.parametrize(
+    ("spec", "words", "kept"),
+    [
+        ({"kind": "postgres"}, "kind 'postgres' is unknown (did you mean postgresql?); allowed are fastapi, nginx, postgresql, redis, external", False),
+        ({"kind": "mainframe"}, "kind 'mainframe' is unknown; allowed are", False),
+        ({"container": "app-db"}, "service x has no kind: set it to one of fastapi", False),
+        ({"kind": "redis", "host": "r", "contaner": "y"}, "key 'contaner' is unknown and is ignored (did you mean container?); a redis service may have", True),
+        ({"kind": "redis", "container": "r", "database": "y"}, "key database has no meaning for kind redis and is ignored; it may have", True),
+        ({"kind": "redis", "container": "r", "port": "many"}, "port is 'many' and is ignored; it must be a number from 1 to 65535", True),
+        ({"kind": "redis", "container": "r", "depends_on": "db"}, "depends_on is 'db' and is ignored; it must be a list of texts", True),
+        ({"kind": "redis", "container": "r", "login_password": 5}, "login_password is given and is ignored; it must be a text", True),
+        ({"kind": "fastapi", "container": "r", "health_path": "health"}, "health_path is 'health' and is ignored; it must be a path that starts with /", True),
+        ({"kind": "fastapi", "url": "127.0.0.1:8000"}, "url is '127.0.0.1:8000' and is ignored; it must be a URL that starts with http:// or https://", False),
+        ({"kind": "external"}, "has no usable url: an external service needs the URL to probe", False),
+        ({"kind": "nginx", "depends_on": []}, "has neither url nor container: a nginx service needs one of them", False),
+        ({"kind": "postgresql", "database": "x"}, "has neither container nor host", False),
+        (["fastapi"], "service x is ['fastapi']: it must be a dictionary", False),
+        (None, "service x is None: it must be a dictionary", False),
+    ],
+)
 def test_each_mistake_is_one_sentence_with_service_value_and_next_step(spec: Any, words: str, kept: bool) -> None:
     checked = services.check({**GOOD, "x": spec})
     assert any(words in problem.sentence for problem in checked.problems)

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Recorded machines for the tests of the probe: trees of /proc and /sys, and a Docker engine that answers from dictionaries."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -59,12 +60,27 @@ def stat_line(pid: int, comm: str, state: str = "S", parent: int = 1, ticks: int
 def inspect_document(name: str = "app", **changes: Any) -> dict[str, Any]:
     """What ``docker inspect`` says about a healthy container; ``changes`` replace State keys (capitalised) or whole parts."""
     state = {
-        "Status": "running", "Running": True, "Paused": False, "Restarting": False, "OOMKilled": False, "Dead": False, "Pid": PID, "ExitCode": 0,
-        "Error": "", "StartedAt": "2026-11-23T10:00:01.5Z", "FinishedAt": "0001-01-01T00:00:00Z",
+        "Status": "running",
+        "Running": True,
+        "Paused": False,
+        "Restarting": False,
+        "OOMKilled": False,
+        "Dead": False,
+        "Pid": PID,
+        "ExitCode": 0,
+        "Error": "",
+        "StartedAt": "2026-11-23T10:00:01.5Z",
+        "FinishedAt": "0001-01-01T00:00:00Z",
     }
     document: dict[str, Any] = {
-        "Id": CONTAINER_ID, "Name": f"/{name}", "Created": "2026-11-23T10:00:00.123456789Z", "Image": "sha256:abc", "RestartCount": 0,
-        "Path": "sh", "Args": [], "Mounts": [],
+        "Id": CONTAINER_ID,
+        "Name": f"/{name}",
+        "Created": "2026-11-23T10:00:00.123456789Z",
+        "Image": "sha256:abc",
+        "RestartCount": 0,
+        "Path": "sh",
+        "Args": [],
+        "Mounts": [],
         "Config": {"Image": f"shop/{name}:1", "Env": [], "Labels": {}, "ExposedPorts": {}, "Hostname": name},
         "HostConfig": {"RestartPolicy": {"Name": "no"}, "LogConfig": {"Type": "json-file", "Config": {}}, "Memory": 0, "PortBindings": {}},
         "NetworkSettings": {"Ports": {}, "Networks": {"appnet": {"IPAddress": "172.18.0.9", "Aliases": [name]}}},
@@ -116,8 +132,10 @@ class FakeDocker:
         self.version()
         self.asked.append(path)
         if path == "/containers/json":
-            return [{"Id": document["Id"], "Names": [document["Name"]], "Image": document["Config"]["Image"], "State": document["State"]["Status"]}
-                    for document in self.inspects]
+            return [
+                {"Id": document["Id"], "Names": [document["Name"]], "Image": document["Config"]["Image"], "State": document["State"]["Status"]}
+                for document in self.inspects
+            ]
         if path in self.documents:
             return self.documents[path]
         raise DockerError("absent", f"no such thing: {path}", 404)

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sources cgroup and process on recorded machines, cgroup version 1 and 2."""
+
 from __future__ import annotations
 
 import os
@@ -82,11 +83,21 @@ def test_both_versions_tell_the_same(tmp_path: Path, tree: dict[str, str], versi
     }
 
 
-@pytest.mark.parametrize(("tree", "changes"), [
-    (TREE_V1, {f"{V1.format('memory')}/memory.limit_in_bytes": "9223372036854771712\n", f"{V1.format('pids')}/pids.max": "max\n",
-               f"{V1.format('cpu,cpuacct')}/cpu.cfs_quota_us": "-1\n"}),
-    (TREE_V2, {f"{SCOPE}/memory.max": "max\n", f"{SCOPE}/pids.max": "max\n", f"{SCOPE}/cpu.max": "max 100000\n"}),
-], ids=["v1", "v2"])
+@pytest.mark.parametrize(
+    ("tree", "changes"),
+    [
+        (
+            TREE_V1,
+            {
+                f"{V1.format('memory')}/memory.limit_in_bytes": "9223372036854771712\n",
+                f"{V1.format('pids')}/pids.max": "max\n",
+                f"{V1.format('cpu,cpuacct')}/cpu.cfs_quota_us": "-1\n",
+            },
+        ),
+        (TREE_V2, {f"{SCOPE}/memory.max": "max\n", f"{SCOPE}/pids.max": "max\n", f"{SCOPE}/cpu.max": "max 100000\n"}),
+    ],
+    ids=["v1", "v2"],
+)
 def test_no_limit_is_null(tmp_path: Path, tree: dict[str, str], changes: dict[str, str]) -> None:
     data = cgroup.collect(on(write_tree(tmp_path, {**tree, **changes})))
     assert (data["memory"]["limit"], data["memory"]["limit_pct"]) == (None, None)
@@ -117,11 +128,14 @@ def test_two_real_readings_have_a_window(tmp_path: Path) -> None:
     assert data["cpu"]["usage_pct"] == 0.0
 
 
-@pytest.mark.parametrize(("document", "tree", "kind", "words"), [
-    (inspect_document(**STOPPED), TREE_V2, "absent", "container app is exited: it has no process"),
-    (inspect_document(), {"proc/mounts": MOUNTS_V2}, "absent", "is not visible here"),
-    (inspect_document(), {"proc/mounts": "", f"proc/{PID}/cgroup": CGROUP_V2}, "unsupported", "no control group of container app is mounted"),
-])
+@pytest.mark.parametrize(
+    ("document", "tree", "kind", "words"),
+    [
+        (inspect_document(**STOPPED), TREE_V2, "absent", "container app is exited: it has no process"),
+        (inspect_document(), {"proc/mounts": MOUNTS_V2}, "absent", "is not visible here"),
+        (inspect_document(), {"proc/mounts": "", f"proc/{PID}/cgroup": CGROUP_V2}, "unsupported", "no control group of container app is mounted"),
+    ],
+)
 def test_why_there_is_nothing_to_measure(tmp_path: Path, document: dict[str, Any], tree: dict[str, str], kind: str, words: str) -> None:
     with pytest.raises(SourceError, match=words) as caught:
         cgroup.collect(on(write_tree(tmp_path, tree), document))
@@ -130,12 +144,15 @@ def test_why_there_is_nothing_to_measure(tmp_path: Path, document: dict[str, Any
 
 # -- process ---------------------------------------------------------------------------------------------------------
 
-TCP = TCP_HEAD + """\
+TCP = (
+    TCP_HEAD
+    + """\
    0: 00000000:1F40 00000000:0000 0A 00000000:00000005 00:00000000 00000000     0        0 1 1
    1: 0B00007F:A1B2 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 2 1
    2: 090012AC:1F40 010012AC:C001 01 00000000:00000000 00:00000000 00000000     0        0 3 1
    3: 090012AC:1F40 010012AC:C002 08 00000001:00000000 00:00000000 00000000     0        0 4 1
 """
+)
 TCP6 = TCP_HEAD + "   0: 00000000000000000000000000000000:1F90 00000000000000000000000000000000:0000 0A 00000000:00000002 00:00000000 00000000 0 0 5 1\n"
 
 
@@ -215,10 +232,13 @@ def test_processes_that_all_ended_meanwhile(tmp_path: Path) -> None:
         process.collect(on(write_tree(tmp_path, TREE_V1)))
 
 
-@pytest.mark.parametrize(("text", "address"), [
-    ("0100007F", "127.0.0.1"),
-    ("00000000000000000000000001000000", "::1"),
-    ("0000000000000000FFFF0000090012AC", "172.18.0.9"),
-])
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("0100007F", "127.0.0.1"),
+        ("00000000000000000000000001000000", "::1"),
+        ("0000000000000000FFFF0000090012AC", "172.18.0.9"),
+    ],
+)
 def test_addresses_of_the_kernel(text: str, address: str) -> None:
     assert procfs.hex_address(text) == address

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Source changes: releases, restarts, configuration, packages and reboots, newest first."""
+
 from __future__ import annotations
 
 import os
@@ -46,17 +47,20 @@ def predecessor(image: str, created: float | None = None) -> list[dict[str, Any]
     return [event(when, action, container_id="0" * 64, image=image) for when, action in [*steps, (CREATED - 1, "destroy")]]
 
 
-@pytest.mark.parametrize(("events", "built", "kind", "words"), [
-    (predecessor("shop/app:0"), LONG_AGO, "deploy", "was replaced, image shop/app:0 by shop/app:1"),
-    (predecessor("shop/app:1"), LONG_AGO, "recreate", "created again from the same image shop/app:1"),
-    (predecessor("abc123"), LONG_AGO, "recreate", "created again from the same image shop/app:1"),
-    # The tag was moved: built after the predecessor was created from it.
-    (predecessor("shop/app:1", CREATED - 3600), "2026-11-23T09:50:00Z", "deploy", "was replaced, image shop/app:1 by sha256:abc"),
-    (predecessor("shop/app:1"), "2026-11-23T09:50:00Z", "recreate", "created again from the same image shop/app:1"),
-    (predecessor("shop/app:1", CREATED - 60), "2026-11-23T09:50:00Z", "recreate", "created again from the same image shop/app:1"),
-    ([], "2026-11-23T09:50:00Z", "deploy", "was created from shop/app:1"),
-    ([], LONG_AGO, "recreate", "was created from shop/app:1"),
-])
+@pytest.mark.parametrize(
+    ("events", "built", "kind", "words"),
+    [
+        (predecessor("shop/app:0"), LONG_AGO, "deploy", "was replaced, image shop/app:0 by shop/app:1"),
+        (predecessor("shop/app:1"), LONG_AGO, "recreate", "created again from the same image shop/app:1"),
+        (predecessor("abc123"), LONG_AGO, "recreate", "created again from the same image shop/app:1"),
+        # The tag was moved: built after the predecessor was created from it.
+        (predecessor("shop/app:1", CREATED - 3600), "2026-11-23T09:50:00Z", "deploy", "was replaced, image shop/app:1 by sha256:abc"),
+        (predecessor("shop/app:1"), "2026-11-23T09:50:00Z", "recreate", "created again from the same image shop/app:1"),
+        (predecessor("shop/app:1", CREATED - 60), "2026-11-23T09:50:00Z", "recreate", "created again from the same image shop/app:1"),
+        ([], "2026-11-23T09:50:00Z", "deploy", "was created from shop/app:1"),
+        ([], LONG_AGO, "recreate", "was created from shop/app:1"),
+    ],
+)
 def test_a_deploy_brings_another_image(tmp_path: Path, events: list[dict[str, Any]], built: str, kind: str, words: str) -> None:
     (change,) = recent(machine(tmp_path), inspect_document(), events, built)
     assert (change["kind"], change["service"]) == (kind, "backend")
@@ -75,8 +79,9 @@ def test_mounted_configuration_that_changed_is_one_change(tmp_path: Path) -> Non
     root = machine(tmp_path, **{"srv/tls/server.pem": "x", "srv/tls/server.key": "x", "srv/tls/old.pem": "x", "srv/tls/notes.txt": "x"})
     for name, age in (("server.pem", 100), ("server.key", 100), ("old.pem", 90000), ("notes.txt", 10)):
         os.utime(tmp_path / "srv/tls" / name, (NOW - age, NOW - age))
-    document = inspect_document(Created="2026-10-01T00:00:00Z", StartedAt="2026-10-01T00:00:01Z",
-                                Mounts=[{"Type": "bind", "Source": "/srv/tls", "Destination": "/etc/nginx/tls"}])
+    document = inspect_document(
+        Created="2026-10-01T00:00:00Z", StartedAt="2026-10-01T00:00:01Z", Mounts=[{"Type": "bind", "Source": "/srv/tls", "Destination": "/etc/nginx/tls"}]
+    )
     (change,) = recent(root, document)
     assert (change["kind"], change["source"], change["age_s"]) == ("config", "/srv/tls", 100.0)
     assert change["what"] == "backend: /etc/nginx/tls/server.key, /etc/nginx/tls/server.pem changed"
@@ -85,8 +90,9 @@ def test_mounted_configuration_that_changed_is_one_change(tmp_path: Path) -> Non
 def test_a_single_mounted_file_counts_whatever_its_name(tmp_path: Path) -> None:
     root = machine(tmp_path, **{"srv/settings": "x"})
     os.utime(tmp_path / "srv/settings", (NOW - 5, NOW - 5))
-    document = inspect_document(Created="2026-10-01T00:00:00Z", StartedAt="2026-10-01T00:00:01Z",
-                                Mounts=[{"Type": "bind", "Source": "/srv/settings", "Destination": "/app/settings"}])
+    document = inspect_document(
+        Created="2026-10-01T00:00:00Z", StartedAt="2026-10-01T00:00:01Z", Mounts=[{"Type": "bind", "Source": "/srv/settings", "Destination": "/app/settings"}]
+    )
     assert [change["what"] for change in recent(root, document)] == ["backend: /app/settings changed"]
 
 
@@ -127,18 +133,21 @@ def test_what_is_older_than_the_window_is_no_news(tmp_path: Path) -> None:
     assert recent(machine(tmp_path), inspect_document(), change_window_s=60) == []
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("2026-11-23T10:00:00Z", 1795428000.0),
-    ("2026-11-23T10:00:00.123456789Z", 1795428000.123457),
-    ("2026-11-23T11:00:00+01:00", 1795428000.0),
-    ("2026-11-23T09:00:00-0100", 1795428000.0),
-    ("2026-11-23 10:00:00", 1795428000.0),
-    ("0001-01-01T00:00:00Z", None),
-    ("2026-13-45T10:00:00Z", None),
-    ("yesterday", None),
-    ("", None),
-    (None, None),
-])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-11-23T10:00:00Z", 1795428000.0),
+        ("2026-11-23T10:00:00.123456789Z", 1795428000.123457),
+        ("2026-11-23T11:00:00+01:00", 1795428000.0),
+        ("2026-11-23T09:00:00-0100", 1795428000.0),
+        ("2026-11-23 10:00:00", 1795428000.0),
+        ("0001-01-01T00:00:00Z", None),
+        ("2026-13-45T10:00:00Z", None),
+        ("yesterday", None),
+        ("", None),
+        (None, None),
+    ],
+)
 def test_times(text: str | None, expected: float | None) -> None:
     assert times.epoch(text) == (None if expected is None else pytest.approx(expected, abs=1e-6))
     assert times.iso(expected) is None or times.epoch(times.iso(expected)) == pytest.approx(expected, abs=1e-6)

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Source container: state, and what the events say about who stopped it and how often it died."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -30,16 +31,18 @@ def collected(document: dict[str, Any], events: list[dict[str, Any]] | None = No
 
 
 def test_a_running_container() -> None:
-    data = collected(inspect_document(
-        Config={"Labels": {"org.opencontainers.image.version": "v2", "org.opencontainers.image.revision": "abc"}, "Env": ["A=1"], "Image": "shop/app:2"},
-        HostConfig={"Memory": 1024, "RestartPolicy": {"Name": "always"}, "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m"}}},
-        NetworkSettings={
-            "Ports": {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "18000"}], "9/udp": None},
-            "Networks": {"appnet": {"IPAddress": "172.18.0.9", "Aliases": ["app"]}},
-        },
-        Health={"Status": "unhealthy", "FailingStreak": 3, "Log": [{"Output": "old"}, {"Output": "curl: (7)"}]},
-        Mounts=[{"Type": "bind", "Source": "/srv/x", "Destination": "/x", "RW": False, "Mode": ""}],
-    ))
+    data = collected(
+        inspect_document(
+            Config={"Labels": {"org.opencontainers.image.version": "v2", "org.opencontainers.image.revision": "abc"}, "Env": ["A=1"], "Image": "shop/app:2"},
+            HostConfig={"Memory": 1024, "RestartPolicy": {"Name": "always"}, "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m"}}},
+            NetworkSettings={
+                "Ports": {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "18000"}], "9/udp": None},
+                "Networks": {"appnet": {"IPAddress": "172.18.0.9", "Aliases": ["app"]}},
+            },
+            Health={"Status": "unhealthy", "FailingStreak": 3, "Log": [{"Output": "old"}, {"Output": "curl: (7)"}]},
+            Mounts=[{"Type": "bind", "Source": "/srv/x", "Destination": "/x", "RW": False, "Mode": ""}],
+        )
+    )
     assert set(container.FIELDS) <= set(data)
     assert (data["name"], data["status"], data["running"], data["exit_code"], data["restart_policy"]) == ("app", "running", True, None, "always")
     assert (data["version"], data["revision"], data["log_driver"], data["log_max_size"]) == ("v2", "abc", "json-file", "10m")
@@ -81,18 +84,21 @@ RELOADED_LONG_BEFORE = actions((-300, "kill", {"signal": "1"}), (0, "die", {"exi
 OTHER_CONTAINER = [event(DIED, "die", container_id="0" * 64), event(DIED - 0.1, "kill", container_id="0" * 64, signal="9")]
 
 
-@pytest.mark.parametrize(("events", "policy", "expected"), [
-    (STOP, "no", True),
-    (STOP_THE_HARD_WAY, "no", True),
-    (KILL, "no", True),
-    (CRASH, "no", False),
-    (OOM, "no", False),
-    (RELOADED_LONG_BEFORE, "no", False),
-    (OTHER_CONTAINER, "no", None),
-    ([], "no", None),
-    # The engine's memory of events is short; but it would have started this one again by itself.
-    ([], "unless-stopped", True),
-])
+@pytest.mark.parametrize(
+    ("events", "policy", "expected"),
+    [
+        (STOP, "no", True),
+        (STOP_THE_HARD_WAY, "no", True),
+        (KILL, "no", True),
+        (CRASH, "no", False),
+        (OOM, "no", False),
+        (RELOADED_LONG_BEFORE, "no", False),
+        (OTHER_CONTAINER, "no", None),
+        ([], "no", None),
+        # The engine's memory of events is short; but it would have started this one again by itself.
+        ([], "unless-stopped", True),
+    ],
+)
 def test_who_stopped_it(events: list[dict[str, Any]], policy: str, expected: bool | None) -> None:
     data = collected(inspect_document(**STOPPED, ExitCode=137, HostConfig={"RestartPolicy": {"Name": policy}}), events)
     assert data["stopped_by_operator"] is expected
@@ -102,44 +108,53 @@ def test_who_stopped_it(events: list[dict[str, Any]], policy: str, expected: boo
 CRASH_LOOP = [step for offset in (0, 20, 40) for step in actions((offset, "die", {"exitCode": "1"}), (offset + 1, "start", {}))]
 
 
-@pytest.mark.parametrize(("changes", "events", "expected"), [
-    ({}, [], 0),
-    ({"RestartCount": 3}, CRASH_LOOP, 3),
-    ({**STOPPED, "Status": "restarting", "RestartCount": 3}, [*CRASH_LOOP, event(DIED + 55, "die", exitCode="1")], 4),
-    # Died and stays dead: that is no restart.
-    (STOPPED, CRASH, 0),
-    ({}, [*STOP, *actions((0.2, "start", {}), (0.3, "restart", {}))], 0),
-    ({}, [event(NOW - 3600, "die", exitCode="1")], 0),
-    # Events are gone: a policy's restart still shows in the count and the start time.
-    ({"RestartCount": 2, "StartedAt": "2026-11-23T10:29:00Z"}, [], 1),
-    ({"RestartCount": 2}, [], 0),
-])
+@pytest.mark.parametrize(
+    ("changes", "events", "expected"),
+    [
+        ({}, [], 0),
+        ({"RestartCount": 3}, CRASH_LOOP, 3),
+        ({**STOPPED, "Status": "restarting", "RestartCount": 3}, [*CRASH_LOOP, event(DIED + 55, "die", exitCode="1")], 4),
+        # Died and stays dead: that is no restart.
+        (STOPPED, CRASH, 0),
+        ({}, [*STOP, *actions((0.2, "start", {}), (0.3, "restart", {}))], 0),
+        ({}, [event(NOW - 3600, "die", exitCode="1")], 0),
+        # Events are gone: a policy's restart still shows in the count and the start time.
+        ({"RestartCount": 2, "StartedAt": "2026-11-23T10:29:00Z"}, [], 1),
+        ({"RestartCount": 2}, [], 0),
+    ],
+)
 def test_restarts_follow_deaths_that_nobody_ordered(changes: dict[str, Any], events: list[dict[str, Any]], expected: int) -> None:
     assert collected(inspect_document(**changes), events)["restarts_15m"] == expected
 
 
-@pytest.mark.parametrize(("changes", "events", "count", "recent"), [
-    ({}, [], 0, False),
-    ({}, OOM, 1, True),
-    ({**STOPPED, "OOMKilled": True}, [], 0, True),
-    # The flag stays after an automatic restart: without a recent end it says nothing.
-    ({"OOMKilled": True, "FinishedAt": "2026-11-20T00:00:00Z"}, [], 0, False),
-    ({}, [event(NOW - 7200, "oom")], 0, False),
-])
+@pytest.mark.parametrize(
+    ("changes", "events", "count", "recent"),
+    [
+        ({}, [], 0, False),
+        ({}, OOM, 1, True),
+        ({**STOPPED, "OOMKilled": True}, [], 0, True),
+        # The flag stays after an automatic restart: without a recent end it says nothing.
+        ({"OOMKilled": True, "FinishedAt": "2026-11-20T00:00:00Z"}, [], 0, False),
+        ({}, [event(NOW - 7200, "oom")], 0, False),
+    ],
+)
 def test_an_oom_kill_has_a_time(changes: dict[str, Any], events: list[dict[str, Any]], count: int, recent: bool) -> None:
     data = collected(inspect_document(**changes), events)
     assert (data["oom_events_30m"], data["oom_recent"]) == (count, recent)
 
 
-@pytest.mark.parametrize(("spec", "document", "port"), [
-    ({"port": 9999}, {}, 9999),
-    ({"url": "http://127.0.0.1:18000"}, {"NetworkSettings": {"Ports": {"8080/tcp": [{"HostIp": "", "HostPort": "18000"}]}}}, 8080),
-    ({"url": "https://shop"}, {"NetworkSettings": {"Ports": {"8443/tcp": [{"HostIp": "", "HostPort": "443"}]}}}, 8443),
-    ({}, {"Config": {"ExposedPorts": {"5000/tcp": {}, "53/udp": {}}}}, 5000),
-    ({}, {"Config": {"ExposedPorts": {"5000/tcp": {}, "8000/tcp": {}}}}, 8000),
-    ({}, {}, 8000),
-    ({"url": "http://[broken"}, {}, 8000),
-])
+@pytest.mark.parametrize(
+    ("spec", "document", "port"),
+    [
+        ({"port": 9999}, {}, 9999),
+        ({"url": "http://127.0.0.1:18000"}, {"NetworkSettings": {"Ports": {"8080/tcp": [{"HostIp": "", "HostPort": "18000"}]}}}, 8080),
+        ({"url": "https://shop"}, {"NetworkSettings": {"Ports": {"8443/tcp": [{"HostIp": "", "HostPort": "443"}]}}}, 8443),
+        ({}, {"Config": {"ExposedPorts": {"5000/tcp": {}, "53/udp": {}}}}, 5000),
+        ({}, {"Config": {"ExposedPorts": {"5000/tcp": {}, "8000/tcp": {}}}}, 8000),
+        ({}, {}, 8000),
+        ({"url": "http://[broken"}, {}, 8000),
+    ],
+)
 def test_the_port_inside_the_container(spec: dict[str, Any], document: dict[str, Any], port: int) -> None:
     assert container.service_port(Service("backend", "fastapi", spec), Container(inspect_document(**document))) == port
 

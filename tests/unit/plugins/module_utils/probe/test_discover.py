@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Discovery: what runs on a Docker host and what calls what, without a single declared service."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -34,15 +35,27 @@ class Host:
         self.inspects: list[dict[str, Any]] = []
 
     def add(
-        self, name: str, command: list[str], process: str = "", listens: int | None = None, environment: dict[str, str] | None = None,
-        ports: dict[str, Any] | None = None, exposed: tuple[int, ...] = (), network: str = "appnet", image: str = "", **changes: Any,
+        self,
+        name: str,
+        command: list[str],
+        process: str = "",
+        listens: int | None = None,
+        environment: dict[str, str] | None = None,
+        ports: dict[str, Any] | None = None,
+        exposed: tuple[int, ...] = (),
+        network: str = "appnet",
+        image: str = "",
+        **changes: Any,
     ) -> None:
         """A container; ``process`` is the name that its process has, when it differs from the command's."""
         number = len(self.inspects) + 1
         pid, identity = 1000 + number, f"{number:064x}"
         config = {
-            "Image": image or f"registry.example/{name}:1", "Env": [f"{key}={value}" for key, value in (environment or {}).items()],
-            "ExposedPorts": {f"{port}/tcp": {} for port in exposed}, "Labels": changes.pop("Labels", {}), "Hostname": identity[:12],
+            "Image": image or f"registry.example/{name}:1",
+            "Env": [f"{key}={value}" for key, value in (environment or {}).items()],
+            "ExposedPorts": {f"{port}/tcp": {} for port in exposed},
+            "Labels": changes.pop("Labels", {}),
+            "Hostname": identity[:12],
         }
         networks = {network: {"IPAddress": f"172.18.0.{number + 1}", "Aliases": [name.partition(".")[2] or name]}}
         settings = {"Config": config, "NetworkSettings": {"Ports": ports or {}, "Networks": networks}, "Path": command[0], "Args": command[1:]}
@@ -51,13 +64,15 @@ class Host:
         self.inspects.append(document)
         if self.as_root and document["State"]["Running"]:
             scope = f"system.slice/docker-{identity}.scope"
-            self.files.update({
-                f"proc/{pid}/cgroup": f"0::/{scope}\n",
-                f"proc/{pid}/stat": stat_line(pid, process or Path(command[0]).name),
-                f"proc/{pid}/cmdline": "\0".join(command),
-                f"proc/{pid}/net/tcp": TCP_HEAD + (LISTEN.format(listens) if listens else ""),
-                f"sys/fs/cgroup/{scope}/cgroup.procs": f"{pid}\n",
-            })
+            self.files.update(
+                {
+                    f"proc/{pid}/cgroup": f"0::/{scope}\n",
+                    f"proc/{pid}/stat": stat_line(pid, process or Path(command[0]).name),
+                    f"proc/{pid}/cmdline": "\0".join(command),
+                    f"proc/{pid}/net/tcp": TCP_HEAD + (LISTEN.format(listens) if listens else ""),
+                    f"sys/fs/cgroup/{scope}/cgroup.procs": f"{pid}\n",
+                }
+            )
 
     def discover(self) -> tuple[dict[str, Service], list[str]]:
         docker = FakeDocker(self.inspects)
@@ -72,8 +87,11 @@ def host(tmp_path: Path, request: pytest.FixtureRequest) -> Host:
 def shop(host: Host, prefix: str = "", network: str = "appnet", **backend: Any) -> None:
     """The usual stack: proxy, backend, database, cache, an external API's stand-in and a traffic generator."""
     environment = {
-        "DATABASE_URL": "postgresql+psycopg://app:hunter2@app-db:5432/app_prod", "REDIS_URL": "redis://:hunter3@app-redis:6379/0",
-        "PAYMENTS_URL": "http://app-ext:9000", "HTTP_PROXY": "http://proxy.example:3128", "PIP_INDEX_URL": "https://mirror.example/simple",
+        "DATABASE_URL": "postgresql+psycopg://app:hunter2@app-db:5432/app_prod",
+        "REDIS_URL": "redis://:hunter3@app-redis:6379/0",
+        "PAYMENTS_URL": "http://app-ext:9000",
+        "HTTP_PROXY": "http://proxy.example:3128",
+        "PIP_INDEX_URL": "https://mirror.example/simple",
     }
     command = ["gunicorn", "--config", "gunicorn.conf.py", "shop.main:app"]
     dot = f"{prefix}." if prefix else ""
@@ -117,10 +135,13 @@ def test_two_stacks_on_one_host_are_kept_apart(host: Host) -> None:
     assert services["green.app-proxy"].spec["depends_on"] == ["green.app-backend"]
 
 
-@pytest.mark.parametrize("state", [
-    {"Status": "exited", "Running": False, "Pid": 0, "ExitCode": 137},
-    {"Status": "restarting", "Running": False, "Pid": 0, "ExitCode": 1},
-])
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"Status": "exited", "Running": False, "Pid": 0, "ExitCode": 137},
+        {"Status": "restarting", "Running": False, "Pid": 0, "ExitCode": 1},
+    ],
+)
 def test_a_crashed_backend_is_still_a_service(host: Host, state: dict[str, Any]) -> None:
     shop(host, **state, HostConfig={"RestartPolicy": {"Name": "unless-stopped"}, "PortBindings": PUBLISHED_BACKEND})
     services, _assumptions = host.discover()
@@ -140,8 +161,11 @@ def test_batch_jobs_and_helpers_are_ignored(host: Host) -> None:
 
 def test_dependencies_outside_this_machine(host: Host) -> None:
     environment = {
-        "DATABASE_URL": "postgres://app:s3cret@db.internal:6432/orders", "CACHE_URL": "rediss://cache.internal:6380/0",
-        "PAYMENTS_BASE_URL": "https://key:s3cret@api.payments.example/v1/", "SENTRY_DSN": "https://k@sentry.example/1", "GREETING": "http://not-a-dependency/",
+        "DATABASE_URL": "postgres://app:s3cret@db.internal:6432/orders",
+        "CACHE_URL": "rediss://cache.internal:6380/0",
+        "PAYMENTS_BASE_URL": "https://key:s3cret@api.payments.example/v1/",
+        "SENTRY_DSN": "https://k@sentry.example/1",
+        "GREETING": "http://not-a-dependency/",
     }
     host.add("api", ["uvicorn", "main:app"], "uvicorn", 8080, environment, exposed=(8080,))
     services, assumptions = host.discover()
@@ -186,7 +210,9 @@ def test_names_of_compose_services_where_they_are_unique(host: Host) -> None:
     host.add("two_cache_1", ["redis-server"], "redis-server", 6379, Labels={"com.docker.compose.service": "cache"})
     services, _assumptions = host.discover()
     assert {name: service.spec["container"] for name, service in services.items()} == {
-        "db": "shop_db_1", "one_cache_1": "one_cache_1", "two_cache_1": "two_cache_1",
+        "db": "shop_db_1",
+        "one_cache_1": "one_cache_1",
+        "two_cache_1": "two_cache_1",
     }
 
 
@@ -200,12 +226,15 @@ def test_a_private_authority_beside_the_certificate_is_trusted(host: Host, tmp_p
     assert any("trusts" in sentence and "ca.pem" in sentence for sentence in assumptions)
 
 
-@pytest.mark.parametrize(("ports", "exposed", "url"), [
-    ({"80/tcp": [{"HostIp": "10.0.0.5", "HostPort": "80"}]}, (80,), "http://10.0.0.5:80"),
-    ({"8443/tcp": [{"HostIp": "::", "HostPort": "443"}]}, (80, 8443), "https://localhost:443"),
-    ({}, (80, 443), "https://172.18.0.2:443"),
-    ({}, (8080,), "http://172.18.0.2:8080"),
-])
+@pytest.mark.parametrize(
+    ("ports", "exposed", "url"),
+    [
+        ({"80/tcp": [{"HostIp": "10.0.0.5", "HostPort": "80"}]}, (80,), "http://10.0.0.5:80"),
+        ({"8443/tcp": [{"HostIp": "::", "HostPort": "443"}]}, (80, 8443), "https://localhost:443"),
+        ({}, (80, 443), "https://172.18.0.2:443"),
+        ({}, (8080,), "http://172.18.0.2:8080"),
+    ],
+)
 def test_where_users_reach_a_proxy(host: Host, ports: dict[str, Any], exposed: tuple[int, ...], url: str) -> None:
     host.add("web", ["nginx"], "nginx", 443, ports=ports, exposed=exposed)
     services, _assumptions = host.discover()
@@ -219,8 +248,15 @@ def test_without_docker_there_is_one_sentence() -> None:
     assert assumptions == ["no services were discovered: permission denied on /var/run/docker.sock for user x; or declare incident_services"]
 
 
-@pytest.mark.parametrize(("variable", "value"), [
-    ("DATABASE_URL", "not a url"), ("DATABASE_URL", "postgresql:///only-a-name"), ("X_URL", "ftp://h/x"), ("X_URL", "http://[broken"), ("X_URL", "http://h:port/"),
-])
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DATABASE_URL", "not a url"),
+        ("DATABASE_URL", "postgresql:///only-a-name"),
+        ("X_URL", "ftp://h/x"),
+        ("X_URL", "http://[broken"),
+        ("X_URL", "http://h:port/"),
+    ],
+)
 def test_values_that_lead_nowhere(variable: str, value: str) -> None:
     assert discover_urls.references({variable: value}) == []

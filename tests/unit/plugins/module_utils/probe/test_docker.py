@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The Engine API client against a socket that plays the engine, well and badly."""
+
 from __future__ import annotations
 
 import contextlib
@@ -99,12 +100,15 @@ def test_asks_with_the_negotiated_version_and_pings_once(engine: Engine) -> None
     assert client.ping_ms is not None
 
 
-@pytest.mark.parametrize(("error", "kind", "words"), [
-    (FileNotFoundError(), "absent", "there is no Docker socket"),
-    (PermissionError(), "permission", "add it to the docker group or use become"),
-    (ConnectionRefusedError(), "refused", "start the docker service"),
-    (OSError("odd"), "error", "odd"),
-])
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (FileNotFoundError(), "absent", "there is no Docker socket"),
+        (PermissionError(), "permission", "add it to the docker group or use become"),
+        (ConnectionRefusedError(), "refused", "start the docker service"),
+        (OSError("odd"), "error", "odd"),
+    ],
+)
 def test_an_engine_that_can_not_be_asked_is_one_sentence(monkeypatch: pytest.MonkeyPatch, error: OSError, kind: str, words: str) -> None:
     def connect(_self: object) -> None:
         raise error
@@ -194,10 +198,13 @@ def test_exec_returns_both_streams_and_the_exit_code(engine: Engine) -> None:
     assert (result.exit_code, result.stdout, result.stderr, result.truncated) == (2, b"row\n", b"warning\n", False)
 
 
-@pytest.mark.parametrize(("environment", "path"), [
-    ({}, "/var/run/docker.sock"),
-    ({"DOCKER_HOST": "unix:///run/user/1000/docker.sock"}, "/run/user/1000/docker.sock"),
-    ({"DOCKER_HOST": "tcp://10.0.0.1:2375"}, "/var/run/docker.sock"),
-])
+@pytest.mark.parametrize(
+    ("environment", "path"),
+    [
+        ({}, "/var/run/docker.sock"),
+        ({"DOCKER_HOST": "unix:///run/user/1000/docker.sock"}, "/run/user/1000/docker.sock"),
+        ({"DOCKER_HOST": "tcp://10.0.0.1:2375"}, "/var/run/docker.sock"),
+    ],
+)
 def test_the_socket_of_docker_host_is_used(environment: dict[str, str], path: str) -> None:
     assert docker.socket_path(environment) == path

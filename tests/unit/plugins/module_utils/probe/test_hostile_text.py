@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """No text of a machine can keep the probe busy: one regular expression that never ends stops every source at once."""
+
 from __future__ import annotations
 
 import subprocess
@@ -16,9 +17,59 @@ PACKAGE = "ansible_collections.sre.incident_response.plugins.module_utils.probe"
 MODULES = sorted(path.stem for path in Path(context.__file__).parent.glob("*.py") if "re.compile(" in path.read_text(encoding="utf-8"))
 # Each is repeated to some thousand characters, once as it is and once with an end that makes a match fail late.
 PIECES = [
-    " ", "\t", "\n", "| ", " | ", "+ ", '"', "'", '\\"', "a", "A", "a.", "A.b", "_", "0", "1.", "1:", "-", "=", ":", "://", "@", "/", "%", "\x1b[",
-    "\x1b]", ";", "password=", "token", "token:", "bearer ", "File ", '  File "', "Error: ", "[", "]", "{", "}", "(", ")", "a b", "a,", "\u202e",
-    "0x", "eyJ", "-----BEGIN ", "é", 'a="b" ', "1 2 ", "2026-11-23 ", "HTTP/1.1 ", "upstream: ", "connect() failed ",
+    " ",
+    "\t",
+    "\n",
+    "| ",
+    " | ",
+    "+ ",
+    '"',
+    "'",
+    '\\"',
+    "a",
+    "A",
+    "a.",
+    "A.b",
+    "_",
+    "0",
+    "1.",
+    "1:",
+    "-",
+    "=",
+    ":",
+    "://",
+    "@",
+    "/",
+    "%",
+    "\x1b[",
+    "\x1b]",
+    ";",
+    "password=",
+    "token",
+    "token:",
+    "bearer ",
+    "File ",
+    '  File "',
+    "Error: ",
+    "[",
+    "]",
+    "{",
+    "}",
+    "(",
+    ")",
+    "a b",
+    "a,",
+    "\u202e",
+    "0x",
+    "eyJ",
+    "-----BEGIN ",
+    "é",
+    'a="b" ',
+    "1 2 ",
+    "2026-11-23 ",
+    "HTTP/1.1 ",
+    "upstream: ",
+    "connect() failed ",
 ]
 LONGEST = 3000
 PROGRAM = """

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sources of the machine on a recorded /proc, and the volume of a database."""
+
 from __future__ import annotations
 
 import os
@@ -75,11 +76,14 @@ def test_without_docker_processes_keep_the_short_id(tmp_path: Path) -> None:
     assert data["top"][0]["container"] == CONTAINER_ID[:12]
 
 
-@pytest.mark.parametrize(("second", "expected"), [
-    ([1080, 0, 500, 8010, 105, 0, 50, 55, 0, 0], {"util_pct": 85.0, "iowait_pct": 5.0, "steal_pct": 5.0}),
-    ([1000, 0, 500, 8000, 100, 0, 50, 50, 0, 0], {"util_pct": None, "iowait_pct": None, "steal_pct": None}),
-    (None, {"util_pct": None, "iowait_pct": None, "steal_pct": None}),
-])
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [
+        ([1080, 0, 500, 8010, 105, 0, 50, 55, 0, 0], {"util_pct": 85.0, "iowait_pct": 5.0, "steal_pct": 5.0}),
+        ([1000, 0, 500, 8000, 100, 0, 50, 50, 0, 0], {"util_pct": None, "iowait_pct": None, "steal_pct": None}),
+        (None, {"util_pct": None, "iowait_pct": None, "steal_pct": None}),
+    ],
+)
 def test_cpu_shares(second: list[int] | None, expected: dict[str, Any]) -> None:
     assert procfs.cpu_shares([1000, 0, 500, 8000, 100, 0, 50, 50, 0, 0], second) == expected
 
@@ -107,13 +111,16 @@ def test_a_root_that_is_no_disk_counts_too() -> None:
     assert [mount.path for mount in disk.worth_measuring(procfs.mounts("overlay / overlay rw 0 0\n"))] == ["/"]
 
 
-@pytest.mark.parametrize(("options", "fstab", "expected"), [
-    ("rw,relatime", "", False),
-    ("ro,relatime,errors=remount-ro", "", True),
-    ("ro,relatime", "UUID=1 / ext4 defaults 0 1  # root\n", True),
-    ("ro,relatime", "UUID=1 / ext4 ro 0 1\n", False),
-    ("ro,relatime", "", False),
-])
+@pytest.mark.parametrize(
+    ("options", "fstab", "expected"),
+    [
+        ("rw,relatime", "", False),
+        ("ro,relatime,errors=remount-ro", "", True),
+        ("ro,relatime", "UUID=1 / ext4 defaults 0 1  # root\n", True),
+        ("ro,relatime", "UUID=1 / ext4 ro 0 1\n", False),
+        ("ro,relatime", "", False),
+    ],
+)
 def test_read_only_is_only_wrong_where_it_was_not_wanted(options: str, fstab: str, expected: bool) -> None:
     mount = procfs.Mount("/dev/sda1", "/", "ext4", tuple(options.split(",")))
     assert disk.unexpectedly_readonly(mount, fstab) is expected
@@ -148,7 +155,11 @@ def test_the_engine_and_its_dead() -> None:
     docker.documents.update({"/version": {"Version": "28.0.1"}, "/info": {"DockerRootDir": "/var/lib/docker"}})
     data = engine.collect(context(docker=docker, now=now))
     assert data == {
-        "version": "28.0.1", "api_version": "1.41", "ping_ms": 1.0, "root_dir": "/var/lib/docker", "deaths_15m": 1,
+        "version": "28.0.1",
+        "api_version": "1.41",
+        "ping_ms": 1.0,
+        "root_dir": "/var/lib/docker",
+        "deaths_15m": 1,
         "containers": [{"name": "app", "image": "shop/app:1", "status": "running"}, {"name": "old", "image": "shop/old:1", "status": "exited"}],
     }
 
@@ -164,14 +175,17 @@ def mounted(source: Path, destination: str = DATA) -> dict[str, Any]:
 
 
 def test_the_folder_in_which_the_server_works_is_measured(tmp_path: Path) -> None:
-    root = write_tree(tmp_path, {
-        "proc/mounts": MOUNTS_V1,
-        f"proc/{PID}/cgroup": CGROUP_V1,
-        f"proc/{PID}/stat": stat_line(PID, "postgres"),
-        f"proc/{PID}/root/srv/pg/PG_VERSION": "17",
-        f"proc/{PID}/mounts": "overlay / overlay rw 0 0\n/dev/sdb1 /srv ext4 rw 0 0\n",
-        f"sys/fs/cgroup/memory/docker/{CONTAINER_ID}/cgroup.procs": f"{PID}\n",
-    })
+    root = write_tree(
+        tmp_path,
+        {
+            "proc/mounts": MOUNTS_V1,
+            f"proc/{PID}/cgroup": CGROUP_V1,
+            f"proc/{PID}/stat": stat_line(PID, "postgres"),
+            f"proc/{PID}/root/srv/pg/PG_VERSION": "17",
+            f"proc/{PID}/mounts": "overlay / overlay rw 0 0\n/dev/sdb1 /srv ext4 rw 0 0\n",
+            f"sys/fs/cgroup/memory/docker/{CONTAINER_ID}/cgroup.procs": f"{PID}\n",
+        },
+    )
     (tmp_path / f"proc/{PID}/cwd").symlink_to("/srv/pg")
     data = volume.collect(context(root, FakeDocker([inspect_document()]), DB))
     assert (data["path"], data["filesystem"]) == ("/srv/pg", "ext4")
@@ -194,10 +208,13 @@ def test_a_folder_told_by_the_environment_inside_a_mount(tmp_path: Path) -> None
     assert data["path"] == "/var/lib/postgresql/17/main"
 
 
-@pytest.mark.parametrize(("error", "kind", "words"), [
-    (PermissionError(13, "Permission denied"), "permission", "can only be measured by root; use become"),
-    (FileNotFoundError(2, "No such file"), "absent", "is not reachable from this machine while the container is exited"),
-])
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (PermissionError(13, "Permission denied"), "permission", "can only be measured by root; use become"),
+        (FileNotFoundError(2, "No such file"), "absent", "is not reachable from this machine while the container is exited"),
+    ],
+)
 def test_why_a_volume_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, kind: str, words: str) -> None:
     def statvfs(_path: str) -> Any:
         raise error

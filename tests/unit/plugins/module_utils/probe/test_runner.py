@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The runner: every source gets its answer or a reason, and none can stop the others."""
+
 from __future__ import annotations
 
 import json
@@ -102,12 +103,15 @@ def test_all_sources_run_at_the_same_time() -> None:
     assert time.monotonic() - started < 1.0
 
 
-@pytest.mark.parametrize(("service", "sources", "expected"), [
-    (Service("x", "external", {"url": "http://h/"}), ["container", "host"], {("machine", "host")}),
-    (Service("db", "postgresql", {"host": "db.example"}), ["container", "volume"], set()),
-    (Service("db", "postgresql", {"container": "app-db"}), ["container", "volume"], {("db", "container"), ("db", "volume")}),
-    (Service("web", "fastapi", {"container": "app"}), ["volume", "cgroup"], {("web", "cgroup")}),
-])
+@pytest.mark.parametrize(
+    ("service", "sources", "expected"),
+    [
+        (Service("x", "external", {"url": "http://h/"}), ["container", "host"], {("machine", "host")}),
+        (Service("db", "postgresql", {"host": "db.example"}), ["container", "volume"], set()),
+        (Service("db", "postgresql", {"container": "app-db"}), ["container", "volume"], {("db", "container"), ("db", "volume")}),
+        (Service("web", "fastapi", {"container": "app"}), ["volume", "cgroup"], {("web", "cgroup")}),
+    ],
+)
 def test_only_sources_that_fit_a_service_are_asked(service: Service, sources: list[str], expected: set[tuple[str, str]]) -> None:
     jobs = runner.wanted_jobs({service.name: service}, sources)
     assert {(job.service.name if job.service else "machine", job.source.name) for job in jobs} == expected
