@@ -192,9 +192,8 @@ def unclassified(bad: Sequence[Finding]) -> Candidate:
         weights={},
         first_action={
             "mitigation": "report_only",
-            "effect": "nothing is changed; the findings below are all that is known",
+            "effect": "look at the findings, the deepest first, and change one thing at a time",
             "undo": "nothing to undo",
-            "note": "Start with the deepest finding in the list, and change one thing at a time.",
         },
         verify=tuple(sorted({finding.id for finding in bad})),
         escalate="owner of the affected service at once: no runbook fits" if grave else "owner of the affected service, in working hours",

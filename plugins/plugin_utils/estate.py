@@ -90,6 +90,10 @@ class Estate:
         for document in documents:
             self._add(document)
         self._calls = {service.node: self._dependencies_of(service) for service in self.services}
+        self._callers: dict[Node, list[Node]] = {}
+        for caller, callees in self._calls.items():
+            for callee in callees:
+                self._callers.setdefault(callee, []).append(caller)
         self._below = {service.node: self._reach(service.node) for service in self.services}
 
     def _add(self, document: Mapping[str, Any]) -> None:
@@ -147,7 +151,7 @@ class Estate:
 
     def callers(self, node: Node) -> list[Node]:
         """Who calls a service directly."""
-        return [other.node for other in self.services if node in self._calls[other.node]]
+        return self._callers.get(node, [])
 
     def below(self, node: Node) -> frozenset[Node]:
         """Everything a service depends on, however far; for a machine nothing."""

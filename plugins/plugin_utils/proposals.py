@@ -30,6 +30,7 @@ FACTS: dict[str, str] = {
     "backend_start": r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]{5,18}(?:Z|[+-][0-9:]{2,6})?",
     "query_start": r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]{5,18}(?:Z|[+-][0-9:]{2,6})?",
     "container": _NAME,
+    "machine": _NAME,
     "network": _NAME,
     "alias": _NAME,
     "database": _NAME,
@@ -99,7 +100,7 @@ def choose_action(one: Candidate, findings: Sequence[Finding], estate: Estate) -
         undo = fill(undo, {**target, **made_facts(target)})
     except FactError:
         undo = PLACEHOLDER.sub(lambda match: f"<{match.group(1)}>", undo)
-    shown = {name: value for name, value in target.items() if value is not None}
+    shown = {name: value for name, value in target.items() if value is not None and name != "machine"}
     return Action(str(rule["mitigation"]), str(rule["effect"]), undo, shown, command, note)
 
 
@@ -122,7 +123,7 @@ def target_facts(one: Candidate, source: Finding | None, estate: Estate) -> dict
     name = source.service if source and source.service else one.root.name
     host = source.host if source else one.root.host
     service = estate.service(name, host) if name else None
-    facts: dict[str, Any] = {"host": host}
+    facts: dict[str, Any] = {"host": host, "machine": host}
     if service is not None:
         facts.update(_service_facts(service))
     for key, value in (source.target if source else {}).items():

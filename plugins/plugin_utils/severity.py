@@ -74,9 +74,12 @@ def _is_ratio(finding: Finding) -> bool:
 
 
 def _unseen_entries(findings: Sequence[Finding], estate: Estate) -> str:
-    """Names of the services through which users come in and whose endpoint is unknown."""
+    """Names of the services through which users come in and whose endpoint is unknown; of the machines that hide them when none is known."""
     unseen = []
-    for service in estate.entries():
+    entries = estate.entries()
+    if not entries:
+        return ", ".join(machine.name for machine in estate.machines.values() if not machine.reachable)
+    for service in entries:
         own = [finding for finding in findings if Node(finding.service, finding.host, finding.kind) == service.node]
         live = [finding for finding in own if finding.id == "http.live"]
         if any(finding.state == UNKNOWN for finding in live) or any(finding.id == "service.assessed" for finding in own):

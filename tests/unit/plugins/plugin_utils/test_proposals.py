@@ -29,7 +29,7 @@ LOCK_ROOT = {
 }
 # One good value for each fact.
 GOOD: dict[str, str] = {
-    **dict.fromkeys(("container", "network", "alias", "database", "login_user", "role"), "app-db"),
+    **dict.fromkeys(("container", "machine", "network", "alias", "database", "login_user", "role"), "app-db"),
     **dict.fromkeys(("pid", "min_idle_s", "port"), "4711"),
     **dict.fromkeys(("backend_start", "query_start"), "2026-11-23 14:00:00.123456+00"),
     **dict.fromkeys(("image", "previous_image"), "registry.example:5000/shop@sha256:0123abcd"),
