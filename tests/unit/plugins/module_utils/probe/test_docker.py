@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import socket
 import threading
 import time
@@ -46,7 +47,7 @@ class Engine:
 
     def _answer(self, connection: socket.socket) -> None:
         with connection:
-            request = connection.recv(65536).decode()
+            request = received(connection)
             target = request.split(" ")[1]
             self.requests.append(f"{request.split(' ')[0]} {target}")
             if self.silent:
@@ -57,6 +58,18 @@ class Engine:
             # A client that has read enough closes.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 connection.sendall(answer)
+
+
+def received(connection: socket.socket) -> str:
+    """A whole request with its body: an engine that answers and closes before it has read everything would break the client's pipe."""
+    request = b""
+    while b"\r\n\r\n" not in request:
+        request += connection.recv(65536)
+    head, _blank, body = request.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    while length and len(body) < int(length.group(1)):
+        body += connection.recv(65536)
+    return head.decode()
 
 
 def response(body: bytes, status: str = "200 OK", headers: str = "") -> bytes:
