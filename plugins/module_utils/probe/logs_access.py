@@ -9,7 +9,7 @@ from typing import Any
 from .logs_nginx import Request
 from .logs_text import route_of
 from .redact import sample
-from .times import epoch
+from .times import epoch, iso
 
 MOST_ROUTES = 200
 SHOWN_ROUTES = 30
@@ -20,6 +20,8 @@ FEWEST_REQUESTS = 5
 FAILING_PCT = 5.0
 HEALTHY_PCT = 1.0
 RECENT_S = 300.0
+# What began a minute ago is a small share of a quarter of an hour: a route's last minute is counted on its own.
+ROUTE_RECENT_S = 60.0
 
 
 class Latency:
@@ -49,13 +51,30 @@ class Latency:
 
 
 class Route:
-    """Counters of one route in the window."""
+    """Counters of one route in the window; ``recent`` those of its last minute."""
 
-    def __init__(self) -> None:
+    def __init__(self, recent: Route | None = None) -> None:
         self.requests = 0
         self.errors = 0
         self.latency = Latency()
         self.by_status: dict[str, int] = {}
+        self.recent = recent
+
+    def add(self, failed: bool, seconds: float | None) -> None:
+        """Count one request."""
+        self.requests += 1
+        self.errors += failed
+        if seconds is not None:
+            self.latency.add(seconds)
+
+    def shares(self) -> dict[str, Any]:
+        """``{requests errors error_pct p95_ms}``."""
+        return {
+            "requests": self.requests,
+            "errors": self.errors,
+            "error_pct": percent(self.errors, self.requests),
+            "p95_ms": self.latency.percentile(0.95),
+        }
 
 
 class AccessLog:
@@ -73,6 +92,7 @@ class AccessLog:
         self.by_upstream_status: dict[str, int] = {}
         self.upstreams: dict[str, int] = {}
         self._now = now
+        self._recent_start = iso(now - ROUTE_RECENT_S) or ""
         self._latency, self._upstream, self._baseline = Latency(), Latency(), Latency()
         self._routes: dict[str, Route] = {}
         self._route_names: dict[str, str] = {}
@@ -98,7 +118,7 @@ class AccessLog:
         minute[0] += 1
         minute[1] += failed
         self._count_statuses(request)
-        self._count_route(request, failed)
+        self._count_route(request, failed, stamp >= self._recent_start)
         if request.seconds is not None:
             self._latency.add(request.seconds)
         if request.upstream_seconds is not None:
@@ -114,7 +134,7 @@ class AccessLog:
         if upstream and (upstream in self.upstreams or len(self.upstreams) < 10):
             self.upstreams[upstream] = self.upstreams.get(upstream, 0) + 1
 
-    def _count_route(self, request: Request, failed: bool) -> None:
+    def _count_route(self, request: Request, failed: bool, is_recent: bool) -> None:
         name = self._route_names.get(request.path)
         if name is None:
             name = route_of(request.path)
@@ -122,14 +142,13 @@ class AccessLog:
                 self._route_names[request.path] = name
         if name not in self._routes and len(self._routes) >= MOST_ROUTES:
             name = OTHERS
-        route = self._routes.setdefault(name, Route())
-        route.requests += 1
-        route.errors += failed
+        route = self._routes.setdefault(name, Route(recent=Route()))
+        route.add(failed, request.seconds)
+        if is_recent and route.recent is not None:
+            route.recent.add(failed, request.seconds)
         if failed:
             status = str(request.status)
             route.by_status[status] = route.by_status.get(status, 0) + 1
-        if request.seconds is not None:
-            route.latency.add(request.seconds)
 
     # -- results ---------------------------------------------------------------------------------------------------
 
@@ -162,10 +181,9 @@ class AccessLog:
         }
 
     def routes(self) -> list[dict[str, Any]]:
-        """``[{route requests errors error_pct p95_ms by_status}]``, most errors first, then busiest."""
+        """``[{route requests errors error_pct p95_ms by_status recent}]``, most errors first, then busiest; ``recent`` is the last minute."""
         rows = [
-            {"route": sample(name, 120), "requests": route.requests, "errors": route.errors, "error_pct": percent(route.errors, route.requests),
-             "p95_ms": route.latency.percentile(0.95), "by_status": route.by_status}
+            {"route": sample(name, 120), **route.shares(), "by_status": route.by_status, "recent": route.recent.shares() if route.recent else None}
             for name, route in self._routes.items()
         ]
         return sorted(rows, key=lambda row: (-row["errors"], -row["requests"], row["route"]))
