@@ -81,7 +81,7 @@ def test_leaking_client_alone_loses_idle_sessions_and_nothing_is_restarted() -> 
     assert one["mitigation"] == "terminate_pg_idle"
     assert "a.application_name = 'leaky'" in one["command"]
     assert "a.state = 'idle'" in one["command"]
-    assert "LIMIT 50" in one["command"]
+    assert "LIMIT (SELECT least(50, (count(*) + 1) / 2) FROM idle)" in one["command"]
     assert "restart" not in one["command"]
 
 
