@@ -176,7 +176,7 @@ class AccessLog:
             "healthy_routes": [route["route"] for route in judged if route["error_pct"] < HEALTHY_PCT],
             "requests_per_min": rate(self.requests, window_min),
             "baseline_requests_per_min": rate(self.baseline_requests, baseline_min) if baseline_min >= 1 else None,
-            "recent": self.recent(RECENT_S, 0.0),
+            "recent": self.recent(min(RECENT_S, window_min * 60), 0.0),
             "previous": self.recent(2 * RECENT_S, RECENT_S) if window_min * 60 >= 2 * RECENT_S else None,
         }
 
@@ -189,16 +189,17 @@ class AccessLog:
         return sorted(rows, key=lambda row: (-row["errors"], -row["requests"], row["route"]))
 
     def recent(self, since_s: float, until_s: float) -> dict[str, Any]:
-        """Requests and errors between two ages in seconds, by whole minutes; ``{requests errors_5xx error_ratio_pct per_min}``."""
+        """Requests and errors between two ages in seconds, by whole minutes; ``{requests errors_5xx error_ratio_pct per_min ok_per_min}``."""
         requests = errors = 0
+        minutes = (since_s - until_s) / 60
         for minute, counts in self._minutes.items():
             age = self._now - (epoch(f"{minute}:59Z") or 0.0)
             if until_s <= max(age, 0.0) < since_s:
                 requests += counts[0]
                 errors += counts[1]
         return {
-            "requests": requests, "errors_5xx": errors, "error_ratio_pct": percent(errors, requests), "per_min": rate(requests, (since_s - until_s) / 60),
-            "ok_per_min": rate(requests - errors, (since_s - until_s) / 60),
+            "requests": requests, "errors_5xx": errors, "error_ratio_pct": percent(errors, requests),
+            "per_min": rate(requests, minutes), "ok_per_min": rate(requests - errors, minutes),
         }
 
 
