@@ -73,10 +73,9 @@ def _expressions(check: Check) -> list[str]:
 
 def assess(checks: Sequence[Check], documents: Sequence[Mapping[str, Any]], role: str, host: str | None, run: Path) -> list[Finding]:
     """Findings of the checks about one host's services, or about all (``host`` None). ``run`` is the folder of this run."""
-    remember = any("derived.deploy" in text for check in checks for text in _expressions(check))
-    previous = previous_releases(documents, run) if remember else None
-    estate = Estate(documents, previous)
-    return evaluate_all(checks, list(estate.subjects(host)), role)
+    used = {fact for check in checks for text in _expressions(check) for fact in _DERIVED.findall(text)}
+    estate = Estate(documents, previous_releases(documents, run) if "deploy" in used else None)
+    return evaluate_all(checks, list(estate.subjects(host, bool(used))), role)
 
 
 def short(findings: Sequence[Finding]) -> list[dict[str, Any]]:

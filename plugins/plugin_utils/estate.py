@@ -185,15 +185,16 @@ class Estate:
 
     # -- subjects --------------------------------------------------------------------------------------------------------------
 
-    def subjects(self, host: str | None = None) -> Iterator[Subject]:
-        """Every machine and service as the checks see it; ``host`` limits them to one machine."""
+    def subjects(self, host: str | None = None, with_derived: bool = True) -> Iterator[Subject]:
+        """Every machine and service as the checks see it; ``host`` limits them to one machine. Most roles need no derived facts."""
 
         for machine in self.machines.values():
             if host is None or machine.name == host:
                 yield self._machine_subject(machine)
         for service in self.services:
             if host is None or service.host == host:
-                yield self._service_subject(service, derive(self, service) if self.machines[service.host].reachable else {})
+                facts = derive(self, service) if with_derived and self.machines[service.host].reachable else {}
+                yield self._service_subject(service, facts)
 
     def _machine_subject(self, machine: Machine) -> Subject:
         document: dict[str, Any] = {name: source_data(machine.sources, name) for name in machine.sources}
