@@ -57,12 +57,16 @@ class Run:
         """Reported findings in state `finding`, of one check or of all."""
         return [f for f in self.report["findings"] if f["state"] == "finding" and check in (None, f["id"])]
 
+    def gaps(self) -> list[dict[str, Any]]:
+        """What could not be looked at, without the numbers that this machine's kernel does not have."""
+        return [entry for entry in self.report["run"]["not_assessed"] if entry["serious"]]
+
     def alarms(self) -> list[tuple[str, str, str]]:
         """(check, severity, summary) of the findings that somebody would have to act on."""
         return [(f["id"], f["severity"], f["summary"]) for f in self.findings() if f["severity"] != "info"]
 
 
-def environment(state_dir: Path, extra: dict[str, str] | None = None) -> dict[str, str]:
+def environment(extra: dict[str, str] | None = None) -> dict[str, str]:
     """Environment of a user who just activated the virtual environment: nothing of ansible is set."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "SRE_INCIDENT_", "MOLECULE_"))}
     tools = str(Path(sys.executable).parent)
@@ -70,7 +74,6 @@ def environment(state_dir: Path, extra: dict[str, str] | None = None) -> dict[st
         "PATH": tools + os.pathsep + kept["PATH"],
         "ANSIBLE_HOME": str(PROJECT / ".ansible"),
         "ANSIBLE_NOCOLOR": "1",
-        "HOME": str(state_dir.parent),
     }
     return kept | settings | (extra or {})
 
@@ -86,7 +89,7 @@ def run_playbook(
 ) -> Run:
     """Run a playbook to its end and return what it said."""
     line = command(playbook, *arguments, state_dir=state_dir, inventory=inventory)
-    done = subprocess.run(line, env=environment(state_dir, env), cwd=cwd, timeout=LIMIT_S, check=False, **STREAMS)
+    done = subprocess.run(line, env=environment(env), cwd=cwd, timeout=LIMIT_S, check=False, **STREAMS)
     return Run(done.returncode, done.stdout, state_dir)
 
 
@@ -115,7 +118,7 @@ def start_triage(state_dir: Path) -> Iterator[Callable[..., subprocess.Popen[str
 
     def start(*arguments: str, inventory: str | Path = LAB_INVENTORY) -> subprocess.Popen[str]:
         line = command("triage", *arguments, state_dir=state_dir, inventory=inventory)
-        started.append(subprocess.Popen(line, env=environment(state_dir), cwd=PROJECT, **STREAMS))
+        started.append(subprocess.Popen(line, env=environment(), cwd=PROJECT, **STREAMS))
         return started[-1]
 
     yield start
