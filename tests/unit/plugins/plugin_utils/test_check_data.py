@@ -148,7 +148,9 @@ def row_lock(e: Evidence) -> None:
     snapshot["idle_in_transaction"] = [idle]
     snapshot["longest_xact"] = idle
     root = {**idle, "blocked": 3, "max_wait_s": 35.0, "kind": "client backend"}
-    snapshot["locks"].update(waiting=3, max_wait_s=35.0, roots=[root], waiters=[{**waiter, "query": "UPDATE orders", "app": "app-backend", "relation": "orders"}])
+    snapshot["locks"].update(
+        waiting=3, max_wait_s=35.0, roots=[root], waiters=[{**waiter, "query": "UPDATE orders", "app": "app-backend", "relation": "orders"}]
+    )
     e.proxy_errors(504, 12, p95_ms=9000.0)
     e.errlog("timed_out", 12)
     e.known("backend", "pool_timeout", 20)
@@ -466,9 +468,7 @@ def test_recorded_healthy_stack_is_silent(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("fault", "top", "expected"), CASES, ids=[case[0].__name__ for case in CASES])
-def test_evidence_of_a_fault_gives_its_findings_and_its_pattern(
-    fault: Callable[[Evidence], None], top: str, expected: dict[str, str], tmp_path: Path
-) -> None:
+def test_evidence_of_a_fault_gives_its_findings_and_its_pattern(fault: Callable[[Evidence], None], top: str, expected: dict[str, str], tmp_path: Path) -> None:
     evidence = Evidence()
     fault(evidence)
     findings = assessed(evidence, tmp_path)
@@ -522,3 +522,34 @@ def test_constant_noise_is_no_incident(tmp_path: Path) -> None:
     findings = assessed(evidence, tmp_path)
     assert [one.id for one in findings if one.is_bad] == []
     assert strongest(findings)["logs.errors.level"] == "info"
+
+
+HOSTILE = "{{ lookup('pipe', 'id') }} <script>\x1b[2J$(id)`id`'; DROP TABLE orders; --\u202e\x00"
+
+
+def replaced(value: Any, leaf: Any, depth: int) -> Any:
+    """The same document with everything below ``depth`` levels replaced."""
+    if depth == 0 or not isinstance(value, (dict, list)):
+        return leaf
+    if isinstance(value, list):
+        return [replaced(item, leaf, depth - 1) for item in value]
+    return {key: replaced(item, leaf, depth - 1) for key, item in value.items()}
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2, 3, 9])
+@pytest.mark.parametrize("leaf", [None, HOSTILE, -1, 1e300, [], {}, [None], [HOSTILE], {HOSTILE: HOSTILE}, True])
+def test_evidence_of_any_content_is_assessed_without_a_crash(leaf: Any, depth: int, tmp_path: Path) -> None:
+    evidence = Evidence()
+    for service in evidence.document["services"].values():
+        for source in service["sources"].values():
+            source["data"] = replaced(source["data"], leaf, depth)
+    for source in evidence.document["machine"].values():
+        source["data"] = replaced(source["data"], leaf, depth)
+    findings = assessed(evidence, tmp_path)
+    result = outcome.conclude(findings, [evidence.document], PATTERNS)
+    said = json.dumps([[one.as_dict() for one in findings], result], ensure_ascii=False)
+    assert json.loads(said)
+    for character in ("\x1b", "\\u001b", "\u202e", "\x00", "\\u0000"):
+        assert character not in said
+    for proposal in result["proposals"]:
+        assert "DROP TABLE" not in str(proposal["command"])
