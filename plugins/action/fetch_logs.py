@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -49,21 +49,21 @@ class ActionModule(ActionBase):
         since, until = _checked(arguments)
         declared = services.check(arguments["services"] if arguments["services"] is not None else fetcher.variable("incident_services"))
         names = self._names_here(fetcher, arguments["service"], declared.services)
-        result.update(changed=False, logs=[], skipped_services=sorted(set(arguments["service"]) - set(names)))
+        result.update(changed=False, skipped_services=sorted(set(arguments["service"]) - set(names)))
         if arguments["service"] and not names:
-            return result
+            return {**result, "logs": []}
         answer, unreachable = self._answer(fetcher, _request(declared.services, names, since, until, arguments))
         saved = self._save(answer, fetcher, arguments)
         display = Display()
         for line in (line for one in saved for line in log_files.told(one)):
             display.display(line)
-        result["logs"] = [one.summary for one in saved]
         sentence = _failure(answer, saved, bool(names))
         if unreachable:
-            result.update(unreachable=True, msg=sentence or unreachable)
-        elif sentence:
-            result.update(failed=True, msg=sentence)
-        return result
+            return {**result, "unreachable": True, "msg": unreachable}
+        if sentence:
+            # Without the summaries, which Ansible would print behind the sentence as one endless line; they are in the files.
+            return {**result, "failed": True, "msg": sentence}
+        return {**result, "logs": [one.summary for one in saved]}
 
     def _names_here(self, fetcher: LogFetcher, names: list[str], declared: Mapping[str, Any] | None) -> list[str]:
         """The named services that this machine answers for: its own, and those that no machine of the play declares."""
@@ -96,7 +96,7 @@ class ActionModule(ActionBase):
         folder = Path(arguments["output_dir"]).absolute()
         if len(fetcher.task_vars.get("ansible_play_hosts_all") or []) > 1:
             folder /= log_files.safe_name(fetcher.host)
-        stamp = datetime.now(tz=timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+        stamp = datetime.now(tz=UTC).strftime("%Y%m%dT%H%M%SZ")
         custom = fetcher.variable("incident_redact") or []
         custom = [str(entry) for entry in custom] if isinstance(custom, (list, tuple)) else [str(custom)]
         wanted = log_files.Wanted(folder, stamp, fetcher.host, arguments["since"], arguments["until"], arguments["tail"], arguments["filter"])
