@@ -166,33 +166,25 @@ def healthy_lab(drill: Callable[[str, str], None]) -> None:
 
 
 @pytest.fixture(scope="session")
-def lab_services() -> dict[str, dict[str, Any]]:
-    """`incident_services` as the lab's inventory declares it."""
-    for path in sorted(LAB_INVENTORY.rglob("*.yml")):
-        found = find_key(yaml.safe_load(path.read_text(encoding="utf-8")), "incident_services")
-        if found:
-            return found
+def lab_variables() -> dict[str, Any]:
+    """The variables file of the lab's inventory that declares `incident_services`, with its templates as they are."""
+    for path in sorted(LAB_INVENTORY.glob("*_vars/**/*.yml")):
+        variables = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if "incident_services" in variables:
+            return variables
     pytest.fail(f"{LAB_INVENTORY} declares no incident_services")
 
 
-def find_key(tree: Any, key: str) -> Any:
-    """Value of the first `key` anywhere in nested dictionaries, or None."""
-    if not isinstance(tree, dict):
-        return None
-    if key in tree:
-        return tree[key]
-    return next((found for found in (find_key(branch, key) for branch in tree.values()) if found is not None), None)
-
-
 @pytest.fixture
-def inventory_with(tmp_path: Path, lab_services: dict[str, dict[str, Any]]) -> Callable[..., Path]:
-    """Function that writes the lab's inventory with some services changed: {service: {key: value}}, or with more hosts."""
+def inventory_with(tmp_path: Path, lab_variables: dict[str, Any]) -> Callable[..., Path]:
+    """Function that writes the lab's inventory with keys of services changed, or taken away with None, or with more hosts."""
 
     def write(changes: dict[str, dict[str, Any]] | None = None, hosts: dict[str, dict[str, Any]] | None = None) -> Path:
-        services = copy.deepcopy(lab_services)
+        variables = copy.deepcopy(lab_variables)
         for name, keys in (changes or {}).items():
-            services.setdefault(name, {}).update(keys)
-        here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "incident_services": services}
+            service = {**variables["incident_services"].get(name, {}), **keys}
+            variables["incident_services"][name] = {key: value for key, value in service.items() if value is not None}
+        here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, **variables}
         path = tmp_path / "inventory.yml"
         path.write_text(yaml.safe_dump({"all": {"hosts": {"lab": here, **(hosts or {})}}}), encoding="utf-8")
         return path

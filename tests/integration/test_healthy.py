@@ -31,11 +31,11 @@ def test_declared_services(triage: Callable[..., Any]) -> None:
     assert {finding["state"] for finding in run.report["findings"]} >= {"ok"}
 
 
-def test_discovered_services(triage: Callable[..., Any], lab_services: dict[str, dict[str, Any]]) -> None:
+def test_discovered_services(triage: Callable[..., Any], lab_variables: dict[str, Any]) -> None:
     """Without any declaration the lab's services are discovered, by their containers, and triaged just as well."""
     run = triage("-c", "local", inventory="localhost,")
     assert_nothing_found(run)
-    declared = {(spec["kind"]) for spec in lab_services.values()}
+    declared = {spec["kind"] for spec in lab_variables["incident_services"].values()}
     assert {service["kind"] for service in run.report["services"]} == declared
 
 
