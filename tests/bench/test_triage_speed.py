@@ -6,6 +6,7 @@
 Both are run in turn, so that whatever else the machine does hits both. Triage looks at rates over a window on purpose (option `sample_s`); that window
 is not work, so it is taken off its time, and the table shows both numbers. Also runs as a script: `python tests/bench/test_triage_speed.py`.
 """
+
 from __future__ import annotations
 
 import json

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the collection's playbooks as a user would, against the real lab, and reads what they left behind."""
+
 from __future__ import annotations
 
 import copy

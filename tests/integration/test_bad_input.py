@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A mistake costs one clear sentence: object, value, next step. No traceback, and everything else is still reported."""
+
 from __future__ import annotations
 
 import os

@@ -6,6 +6,7 @@
 The engine's frames are read from a bare HTTP/1.0 connection: in HTTP/1.1 it sends every line as a chunk of its own, and taking those
 apart costs more than everything that is done with the lines.
 """
+
 from __future__ import annotations
 
 import json
