@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,13 @@ def session(*answers: bytes, refusal: bytes = b"", tcp: bool = False) -> Any:
 def document(value: Any) -> bytes:
     """The answer to a statement that returns one JSON document."""
     return row(json.dumps(value).encode()) + READY
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A short path, for the address of a socket has at most 107 bytes and ansible-test works deep below the checkout."""
+    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as folder:
+        yield Path(folder)
 
 
 def socket_root(tmp_path: Path) -> tuple[str, str]:
