@@ -96,7 +96,7 @@ def compare(rounds: int = ROUNDS) -> Comparison:
         state_dir = Path(folder) / "incidents"
         run_document({})
         run_triage(state_dir)
-        for _ in range(rounds):
+        for _round in range(rounds):
             document.append(run_document(times))
             triage.append(run_triage(state_dir))
         window = sampling_window(state_dir)

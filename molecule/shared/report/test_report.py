@@ -26,7 +26,7 @@ def test_cause_comes_first(report: dict[str, Any], fault: dict[str, Any]) -> Non
         assert ranking, "no diagnosis"
         assert ranking[0][0] == fault["expect"]["top"], ranking
         assert ranking[0][2] == "likely", ranking
-        assert set(fault["expect"]["also"]) <= {pattern for pattern, _, _ in ranking}
+        assert set(fault["expect"]["also"]) <= {entry[0] for entry in ranking}
 
 
 def test_expected_findings_are_there(report: dict[str, Any], fault: dict[str, Any]) -> None:
