@@ -46,7 +46,6 @@ SOURCES_OF = {
     "networks_shared": ("container",),
 }
 _CERTIFICATE = re.compile(r"\.(?:pem|crt|cer|key)\b")
-_REPLACED = re.compile(r"^\S+: container \S+ was (?:replaced, image (?P<before>\S+) by \S+|created again from the same image \S+)$")
 _NETWORK_ID = re.compile(r"^[0-9a-f]{12,64}$")
 _ADDRESS = re.compile(r"(?:https?://)?(\d{1,3}(?:\.\d{1,3}){3})(?::\d+)?")
 
@@ -177,10 +176,9 @@ def _told_change(estate: Estate, service: Service) -> dict[str, Any]:
     if remembered:
         return remembered
     for change in changes(estate, service):
-        match = _REPLACED.match(change["what"])
-        if match:
-            before = match.group("before")
-            return {"kind": "release", "previous_image": before} if before else {"kind": "recreate"}
+        # Without an image before, nobody has seen a predecessor: it may be the first one there.
+        if change["kind"] in ("deploy", "recreate") and change["previous_image"]:
+            return {"kind": "release" if change["kind"] == "deploy" else "recreate", "previous_image": change["previous_image"]}
     return {}
 
 
@@ -230,13 +228,14 @@ def changes(estate: Estate, service: Service) -> list[dict[str, Any]]:
     found = []
     for change in items(source_data(estate.machines[service.host].sources, "changes").get("recent")):
         what, when = str(change.get("what") or ""), epoch(change.get("time"))
-        if what.startswith(f"{service.name}: "):
+        if change.get("service") == service.name:
             found.append(
                 {
                     "time": change.get("time"),
                     "age_s": change.get("age_s"),
                     "kind": change.get("kind"),
                     "what": clean_text(what),
+                    "previous_image": change.get("previous_image"),
                     "certificate": bool(_CERTIFICATE.search(what)),
                     "after_creation": created is not None and when is not None and when - created >= RECREATED_GAP_S,
                 }

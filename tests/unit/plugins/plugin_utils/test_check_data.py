@@ -303,7 +303,7 @@ def backend_fails_to_start(e: Evidence) -> None:
     e.answer("proxy", 502, "live")
     e.proxy_errors(502)
     e.errlog("connect_refused", 60, "172.18.0.5:8000")
-    e.machine("changes")["recent"] = [{"time": ago(100), "age_s": 100.0, "kind": "config", "what": "backend: /etc/shop/app.env changed", "source": "x"}]
+    e.machine("changes")["recent"] = [{"time": ago(100), "age_s": 100.0, "kind": "config", "what": "backend: /etc/shop/app.env changed", "service": "backend"}]
     e.data("backend", "container").update(created_at=ago(600), age_s=600.0)
 
 
