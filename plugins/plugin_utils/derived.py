@@ -178,7 +178,7 @@ def _told_change(estate: Estate, service: Service) -> dict[str, Any]:
     for change in changes(estate, service):
         # Without an image before, nobody has seen a predecessor: it may be the first one there.
         if change["kind"] in ("deploy", "recreate") and change["previous_image"]:
-            return {"kind": "release" if change["kind"] == "deploy" else "recreate", "previous_image": change["previous_image"]}
+            return {"kind": "release", "previous_image": change["previous_image"]} if change["kind"] == "deploy" else {"kind": "recreate"}
     return {}
 
 
