@@ -158,7 +158,7 @@ def _as_method(function: Callable[..., Any]) -> Any:
         del self
         return function(*arguments)
 
-    anything = [{"types": []} for _parameter in inspect.signature(function).parameters]
+    anything: list[dict[str, list[str]]] = [{"types": []} for _parameter in inspect.signature(function).parameters]
     return jmespath_functions.signature(*anything)(method)
 
 
