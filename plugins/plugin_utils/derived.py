@@ -203,6 +203,8 @@ def _onset(estate: Estate, service: Service) -> float | None:
 
 def new_bugs(service: Service) -> list[dict[str, Any]]:
     """New error signatures that point at the service's own code: not at a database, a cache, the network or another API."""
+    if service.kind != "fastapi":
+        return []
     found = []
     for signature in items(service.data("logs").get("signatures")):
         text = f"{signature.get('signature') or ''} {signature.get('sample') or ''}"
