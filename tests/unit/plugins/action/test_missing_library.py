@@ -5,18 +5,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.sre.incident_response.plugins.action import assess, diagnose
+from ansible_collections.sre.incident_response.tests.unit.plugins.child import run_python
 
-ROOT = Path(str(assess.__file__)).parents[5]
 IMPORTS = """
 import sys
 sys.modules["jmespath"] = None
@@ -27,8 +23,7 @@ print(assess.MISSING is not None, diagnose.MISSING is not None)
 
 def test_plugins_load_without_it() -> None:
     """Documentation and the other actions of the collection work all the same."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
-    done = subprocess.run([sys.executable, "-c", IMPORTS], env=environment, capture_output=True, text=True, check=False)
+    done = run_python(IMPORTS)
     assert (done.stdout, done.returncode) == ("True True\n", 0), done.stderr
 
 

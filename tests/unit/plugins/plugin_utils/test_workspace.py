@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 from ansible_collections.sre.incident_response.plugins.plugin_utils import workspace
 from ansible_collections.sre.incident_response.plugins.plugin_utils.workspace import Workspace
+from ansible_collections.sre.incident_response.tests.unit.plugins.child import run_python
 
 ODD_NAMES = ["web1", "localhost,", "../../etc/passwd", ".", "ü/ä", "a b", "x" * 400, "con:1"]
 
@@ -84,10 +83,8 @@ WORKER = textwrap.dedent("""
 
 @pytest.mark.parametrize("announce", [True, False], ids=["with the callback", "without it"])
 def test_forked_workers_agree(tmp_path: Path, announce: bool) -> None:
-    runs = [
-        subprocess.run([sys.executable, "-c", WORKER.format(announce=announce, state=str(tmp_path))], capture_output=True, text=True, check=True, cwd=tmp_path)
-        for _number in range(2)
-    ]
+    runs = [run_python(WORKER.format(announce=announce, state=str(tmp_path)), cwd=tmp_path) for _number in range(2)]
+    assert [run.returncode for run in runs] == [0, 0], runs[0].stderr
     folders = [set(run.stdout.split()) for run in runs]
     assert [len(found) for found in folders] == [1, 1]
     assert (folders[0] == folders[1]) is announce

@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 from ansible_collections.sre.incident_response.plugins.module_utils.probe import context
+from ansible_collections.sre.incident_response.tests.unit.plugins.child import run_python
 
 PACKAGE = "ansible_collections.sre.incident_response.plugins.module_utils.probe"
 MODULES = sorted(path.stem for path in Path(context.__file__).parent.glob("*.py") if "re.compile(" in path.read_text(encoding="utf-8"))
@@ -105,8 +103,6 @@ print(len(found))
 def test_no_pattern_takes_endless_time(module: str) -> None:
     """In a process of its own, because nothing else can end it."""
     program = textwrap.dedent(PROGRAM).format(module=f"{PACKAGE}.{module}", pieces=PIECES, longest=LONGEST)
-    # ansible-test imports the collection in its own way, which a new process does not know.
-    environment = os.environ | {"PYTHONPATH": str(Path(context.__file__).parents[6])}
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=90, check=False, env=environment)
+    done = run_python(program, timeout=90)
     assert done.returncode == 0, f"{module}: {done.stderr}"
     assert int(done.stdout) > 0
