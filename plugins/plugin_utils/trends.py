@@ -51,8 +51,16 @@ class Settings:
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Settings:
         """From an action's options; what is missing or no number above 0 keeps its default."""
-        given = {name: options.get(f"trend_{name}") for name in ("min_span_s", "latency_limit_ms")}
-        return cls(**{name: float(value) for name, value in given.items() if are_numbers(value) and value is not None and value > 0})
+        given = {name: _number(options.get(f"trend_{name}")) for name in ("min_span_s", "latency_limit_ms")}
+        return cls(**{name: value for name, value in given.items() if value is not None and value > 0})
+
+
+def _number(value: Any) -> float | None:
+    """An option as a number; Ansible hands over a text where it was a template."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
 
 
 @dataclass(frozen=True)
