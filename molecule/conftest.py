@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the tests of all scenarios share: the fault of the scenario, the report of its triage, and the lab's containers."""
+
 from __future__ import annotations
 
 import json

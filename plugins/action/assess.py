@@ -10,15 +10,10 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.sre.incident_response.plugins.plugin_utils import assessment
 from ansible_collections.sre.incident_response.plugins.plugin_utils.collector import ensure
+from ansible_collections.sre.incident_response.plugins.plugin_utils.expressions import MISSING
 from ansible_collections.sre.incident_response.plugins.plugin_utils.workspace import Workspace
-
-try:
-    from ansible_collections.sre.incident_response.plugins.plugin_utils import assessment
-
-    MISSING = None
-except ImportError as error:
-    MISSING = error
 
 SCOPES = ("host", "run")
 

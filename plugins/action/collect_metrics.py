@@ -11,16 +11,11 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.sre.incident_response.plugins.plugin_utils import metrics, supplements, web
 from ansible_collections.sre.incident_response.plugins.plugin_utils.collector import ensure
+from ansible_collections.sre.incident_response.plugins.plugin_utils.estate import Estate
+from ansible_collections.sre.incident_response.plugins.plugin_utils.expressions import MISSING
 from ansible_collections.sre.incident_response.plugins.plugin_utils.workspace import Workspace
-
-try:
-    from ansible_collections.sre.incident_response.plugins.plugin_utils import metrics, supplements, web
-    from ansible_collections.sre.incident_response.plugins.plugin_utils.estate import Estate
-
-    MISSING = None
-except ImportError as error:
-    MISSING = error
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "url": {"type": "str", "required": True},

@@ -11,14 +11,9 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.sre.incident_response.plugins.plugin_utils import outcome, trends
+from ansible_collections.sre.incident_response.plugins.plugin_utils.expressions import MISSING
 from ansible_collections.sre.incident_response.plugins.plugin_utils.workspace import Workspace
-
-try:
-    from ansible_collections.sre.incident_response.plugins.plugin_utils import outcome, trends
-
-    MISSING = None
-except ImportError as error:
-    MISSING = error
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "patterns": {"type": "path", "required": True},

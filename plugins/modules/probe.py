@@ -10,11 +10,12 @@ short_description: The probe as an ordinary module, for connections that can't t
 version_added: 0.1.0
 author: sre.incident_response contributors (!UNKNOWN)
 description:
-  - M(sre.incident_response.collect) uses it where it can't feed its probe to the machine's Python. Use that action in playbooks.
+  - M(sre.incident_response.collect) and M(sre.incident_response.fetch_logs) use it where they can't feed their probe to the machine's Python.
+    Use those actions in playbooks.
   - Reads only. Needs Python 3.8 on the machine.
 options:
   request:
-    description: The request of M(sre.incident_response.collect) as JSON text.
+    description: The request of such an action as JSON text.
     type: str
     required: true
 attributes:
@@ -37,14 +38,18 @@ EXAMPLES = r"""
 RETURN = r"""
 evidence:
   description: The evidence document that C(docs/architecture.md) describes, without what only the controller knows.
-  returned: success
+  returned: success, when evidence was asked for
   type: dict
+logs:
+  description: The logs that M(sre.incident_response.fetch_logs) asked for, packed.
+  returned: success, when logs were asked for
+  type: str
 """
 
 import json
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sre.incident_response.plugins.module_utils.probe import runner
+from ansible_collections.sre.incident_response.plugins.module_utils.probe import fetch, runner
 
 
 def main() -> None:
@@ -58,6 +63,8 @@ def main() -> None:
         return
     runner.end_anyway(request)
     runner.volunteer_for_oom()
+    if request.get("entry") == "fetch":
+        module.exit_json(changed=False, logs="\n".join(fetch.answer(request)))
     module.exit_json(changed=False, evidence=runner.collect(request))
 
 

@@ -81,10 +81,9 @@ def assess(
     ``options`` are settings of what the controller works out itself, such as ``trend_min_span_s``.
     """
     documents = supplemented(documents, {str(need) for check in checks for need in check.entry["needs"]}, run, options or {})
-    remember = any("derived.deploy" in text for check in checks for text in _expressions(check))
-    previous = previous_releases(documents, run) if remember else None
-    estate = Estate(documents, previous)
-    return evaluate_all(checks, list(estate.subjects(host)), role)
+    used = {fact for check in checks for text in _expressions(check) for fact in _DERIVED.findall(text)}
+    estate = Estate(documents, previous_releases(documents, run) if "deploy" in used else None)
+    return evaluate_all(checks, list(estate.subjects(host, bool(used))), role)
 
 
 def short(findings: Sequence[Finding]) -> list[dict[str, Any]]:

@@ -175,7 +175,8 @@ class Collector:
         """The words that start the machine's Python, None when it has to be looked for there."""
         configured = self._configured_interpreter()
         if configured:
-            return shlex.split(configured)
+            # A checkout may lie in a folder with a space in its name; what somebody wrote by hand may have options behind it.
+            return [configured] if configured == sys.executable else shlex.split(configured)
         return [sys.executable] if self._transport() == "local" else None
 
     def _configured_interpreter(self) -> str | None:

@@ -46,7 +46,6 @@ SOURCES_OF = {
     "networks_shared": ("container",),
 }
 _CERTIFICATE = re.compile(r"\.(?:pem|crt|cer|key)\b")
-_REPLACED = re.compile(r"^\S+: container \S+ was (?:replaced, image (?P<before>\S+) by \S+|created again from the same image \S+)$")
 _NETWORK_ID = re.compile(r"^[0-9a-f]{12,64}$")
 _ADDRESS = re.compile(r"(?:https?://)?(\d{1,3}(?:\.\d{1,3}){3})(?::\d+)?")
 
@@ -94,7 +93,7 @@ def proxy_only(estate: Estate, service: Service) -> bool | None:
     if service.kind != "nginx":
         return None
     own = endpoint(service, "live")
-    backends = [other for other in estate.services if other.kind == "fastapi" and other.node in estate.calls(service.node)]
+    backends = [other for other in estate.services_at(estate.calls(service.node)) if other.kind == "fastapi"]
     answers = [bool((endpoint(backend, "direct") or endpoint(backend, "live")).get("ok")) for backend in backends]
     if not own or not backends or not all(endpoint(backend, "direct") or endpoint(backend, "live") for backend in backends):
         return None
@@ -106,7 +105,7 @@ def upstream_ip_stale(estate: Estate, service: Service) -> dict[str, Any] | None
     """Whether nginx fails to reach addresses that no container behind it has (any more)."""
     if service.kind != "nginx":
         return None
-    behind = [other for other in estate.services if other.node in estate.calls(service.node)]
+    behind = estate.services_at(estate.calls(service.node))
     current = sorted({str(network.get("ip")) for other in behind for network in _networks(other).values() if network.get("ip")})
     errlog = mapping(service.data("logs").get("errlog"))
     seen: set[str] = set()
@@ -130,9 +129,8 @@ def networks_shared(estate: Estate, service: Service) -> dict[str, Any] | None:
     if not own or "host" in own:
         return None
     apart = []
-    for node in estate.calls(service.node):
-        other = estate.service(node.name, node.host)
-        if other is None or other.host != service.host or not other.data("container").get("running"):
+    for other in estate.services_at(estate.calls(service.node)):
+        if other.host != service.host or not other.data("container").get("running"):
             continue
         theirs = set(_networks(other))
         if "host" not in theirs and not own & theirs:
@@ -178,20 +176,17 @@ def _told_change(estate: Estate, service: Service) -> dict[str, Any]:
     if remembered:
         return remembered
     for change in changes(estate, service):
-        match = _REPLACED.match(change["what"])
-        if match:
-            before = match.group("before")
-            return {"kind": "release", "previous_image": before} if before else {"kind": "recreate"}
+        # Without an image before, nobody has seen a predecessor: it may be the first one there.
+        if change["kind"] in ("deploy", "recreate") and change["previous_image"]:
+            return {"kind": "release", "previous_image": change["previous_image"]} if change["kind"] == "deploy" else {"kind": "recreate"}
     return {}
 
 
 def _deploy_kind(estate: Estate, service: Service, created: float, told: dict[str, Any]) -> str:
     if told.get("kind"):
         return str(told["kind"])
-    around = [*estate.calls(service.node), *estate.callers(service.node)]
-    for node in around:
-        other = estate.service(node.name, node.host)
-        theirs = epoch(other.data("container").get("created_at")) if other and other.host == service.host else None
+    for other in estate.services_at([*estate.calls(service.node), *estate.callers(service.node)]):
+        theirs = epoch(other.data("container").get("created_at")) if other.host == service.host else None
         if theirs is not None and created - theirs >= RECREATED_GAP_S:
             return "recreate"
     return "first"
@@ -202,12 +197,14 @@ def _onset(estate: Estate, service: Service) -> float | None:
     own = epoch(service.data("logs").get("onset"))
     if own is not None:
         return own
-    callers = [estate.service(node.name, node.host) for node in estate.callers(service.node)]
-    return min((onset for caller in callers if caller and (onset := epoch(caller.data("logs").get("onset"))) is not None), default=None)
+    callers = estate.services_at(estate.callers(service.node))
+    return min((onset for caller in callers if (onset := epoch(caller.data("logs").get("onset"))) is not None), default=None)
 
 
 def new_bugs(service: Service) -> list[dict[str, Any]]:
     """New error signatures that point at the service's own code: not at a database, a cache, the network or another API."""
+    if service.kind != "fastapi":
+        return []
     found = []
     for signature in items(service.data("logs").get("signatures")):
         text = f"{signature.get('signature') or ''} {signature.get('sample') or ''}"
@@ -233,13 +230,14 @@ def changes(estate: Estate, service: Service) -> list[dict[str, Any]]:
     found = []
     for change in items(source_data(estate.machines[service.host].sources, "changes").get("recent")):
         what, when = str(change.get("what") or ""), epoch(change.get("time"))
-        if what.startswith(f"{service.name}: "):
+        if change.get("service") == service.name:
             found.append(
                 {
                     "time": change.get("time"),
                     "age_s": change.get("age_s"),
                     "kind": change.get("kind"),
                     "what": clean_text(what),
+                    "previous_image": change.get("previous_image"),
                     "certificate": bool(_CERTIFICATE.search(what)),
                     "after_creation": created is not None and when is not None and when - created >= RECREATED_GAP_S,
                 }
@@ -273,8 +271,7 @@ def run_options(service: Service) -> str | None:
 
 def failing(estate: Estate, service: Service) -> bool:
     """True when something is wrong now that this service could be the reason of: a probe fails, or errors began and go on."""
-    looked = [service, *[other for node in estate.callers(service.node) if (other := estate.service(node.name, node.host))]]
-    for other in looked:
+    for other in [service, *estate.services_at(estate.callers(service.node))]:
         if any(endpoint(other, name) and not endpoint(other, name).get("ok") for name in ("live", "ready", "direct")):
             return True
         if epoch(other.data("logs").get("onset")) is not None:

@@ -9,6 +9,7 @@ candidate whose gate evidence is accounted for by one that is as deep or deeper 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -60,25 +61,48 @@ def owner(finding: Finding) -> Node:
     return Node(finding.service, finding.host, finding.kind) if finding.service and finding.kind != "machine" else Node("", finding.host)
 
 
+@functools.cache
+def _fits(check_id: str, glob: str) -> bool:
+    return fnmatchcase(check_id, glob)
+
+
+class Scope:
+    """Findings by whom they are about, so that a root is only held against what concerns it.
+
+    Not what is about another one of its kind, nor what no path of calls connects with it.
+    """
+
+    def __init__(self, findings: Iterable[Finding], estate: Estate) -> None:
+        self.estate = estate
+        self.by_owner: dict[Node, list[Finding]] = {}
+        for finding in findings:
+            self.by_owner.setdefault(owner(finding), []).append(finding)
+        self._about: dict[Node, list[Finding]] = {}
+
+    def about(self, root: Node) -> list[Finding]:
+        """What may speak for or against a root."""
+        if root not in self._about:
+            # In the order of names, because the order of a set is another one in every run.
+            nodes = sorted({root, *self.estate.related_to(root)}, key=lambda node: (node.host, node.name))
+            kept = [node for node in nodes if node == root or node.kind != root.kind]
+            self._about[root] = [finding for node in kept for finding in self.by_owner.get(node, [])]
+        return self._about[root]
+
+    def owners(self, globs: Iterable[str]) -> list[Node]:
+        """Who has a finding that matches one of the globs."""
+        wanted = list(globs)
+        return [node for node, own in self.by_owner.items() if any(_fits(finding.id, glob) for finding in own for glob in wanted)]
+
+
 def matching(glob: str, findings: Iterable[Finding]) -> list[Finding]:
     """The findings whose id matches."""
-    return [finding for finding in findings if fnmatchcase(finding.id, glob)]
+    return [finding for finding in findings if _fits(finding.id, glob)]
 
 
 def strongest(glob: str, findings: Iterable[Finding]) -> Finding | None:
     """The gravest finding whose id matches, None without one."""
     hits = matching(glob, findings)
     return max(hits, key=lambda finding: SEVERITY_ORDER.get(finding.severity or "", -1)) if hits else None
-
-
-def in_scope(root: Node, findings: Iterable[Finding], estate: Estate) -> list[Finding]:
-    """What may speak for or against a root: not what is about another one of its kind, nor what no path of calls connects with it."""
-    kept = []
-    for finding in findings:
-        node = owner(finding)
-        if node == root or (node.kind != root.kind and estate.related(root, node)):
-            kept.append(finding)
-    return kept
 
 
 def gate_evidence(pattern: Pattern, root: Node, findings: Sequence[Finding]) -> list[Finding] | None:
@@ -88,29 +112,31 @@ def gate_evidence(pattern: Pattern, root: Node, findings: Sequence[Finding]) -> 
     gate = pattern.gate
     if any(matching(glob, findings) for glob in gate.get("none") or []):
         return None
-    used: list[Finding] = []
+    used: dict[int, Finding] = {}
     for group in [*([glob] for glob in gate.get("all") or []), *(gate.get("any") or [])]:
-        hits = [finding for finding in findings if any(fnmatchcase(finding.id, glob) for glob in group)]
+        hits = [finding for finding in findings if any(_fits(finding.id, glob) for glob in group)]
         if not hits:
             return None
-        used.extend(finding for finding in hits if finding not in used)
-    return used
+        used.update((id(finding), finding) for finding in hits)
+    return list(used.values())
 
 
-def roots_of(pattern: Pattern, findings: Sequence[Finding], estate: Estate) -> list[Node]:
-    """Whom the pattern could blame."""
-    if pattern.service in ROOT_KINDS:
-        nodes = [service.node for service in estate.services if service.kind == ROOT_KINDS[pattern.service]]
-        return list(dict.fromkeys([*nodes, *(owner(finding) for finding in findings if finding.kind == ROOT_KINDS[pattern.service])]))
+def roots_of(pattern: Pattern, scope: Scope) -> list[Node]:
+    """Whom the pattern could blame: those who have evidence for its gate, or are related to somebody who has."""
+    owners = scope.owners(pattern.gate_globs)
     if pattern.service == "host":
-        return [machine.node for machine in estate.machines.values()] or list(dict.fromkeys(Node("", finding.host) for finding in findings))
-    hits = [finding for glob in pattern.gate_globs for finding in matching(glob, findings)]
-    return list(dict.fromkeys(owner(finding) for finding in hits))
+        nodes = {Node("", node.host) for node in owners}
+    elif pattern.service in ROOT_KINDS:
+        kind = ROOT_KINDS[pattern.service]
+        nodes = {node for found in owners for node in (found, *scope.estate.related_to(found)) if node.kind == kind}
+    else:
+        nodes = set(owners)
+    return sorted(nodes, key=lambda node: (node.host, node.name))
 
 
-def candidate(pattern: Pattern, root: Node, findings: Sequence[Finding], estate: Estate) -> Candidate | None:
+def candidate(pattern: Pattern, root: Node, scope: Scope) -> Candidate | None:
     """The pattern on that root with its points, None when its gate stays closed."""
-    relevant = in_scope(root, findings, estate)
+    relevant = scope.about(root)
     used = gate_evidence(pattern, root, relevant)
     if used is None:
         return None
@@ -125,35 +151,32 @@ def candidate(pattern: Pattern, root: Node, findings: Sequence[Finding], estate:
     return result
 
 
-def accounts_for(deeper: Candidate, other: Candidate, estate: Estate) -> bool:
+def accounts_for(deeper: Candidate, other: Candidate, scope: Scope) -> bool:
     """True when one candidate explains every finding that opened the other's gate."""
-    visible = in_scope(deeper.root, other.used, estate)
-    return len(visible) == len(other.used) and all(any(fnmatchcase(finding.id, glob) for glob in deeper.pattern.explains) for finding in other.used)
+    if not all(any(_fits(finding.id, glob) for glob in deeper.pattern.explains) for finding in other.used):
+        return False
+    visible = {id(finding) for finding in scope.about(deeper.root)}
+    return all(id(finding) in visible for finding in other.used)
 
 
-def explain_away(candidates: Sequence[Candidate], estate: Estate) -> None:
+def explain_away(candidates: Sequence[Candidate], scope: Scope) -> None:
     """Mark each candidate that is only a symptom of one that is as deep or deeper."""
+    strong = sorted((one for one in candidates if one.raw >= EXPLAINS_FROM), key=lambda one: -one.raw)
     for other in candidates:
-        for deeper in sorted(candidates, key=lambda one: -one.raw):
-            if deeper is other or deeper.raw < EXPLAINS_FROM or deeper.pattern.depth < other.pattern.depth:
+        for deeper in strong:
+            if deeper is other or deeper.pattern.depth < other.pattern.depth or not accounts_for(deeper, other, scope):
                 continue
-            mutual = deeper.pattern.depth == other.pattern.depth and accounts_for(other, deeper, estate)
-            if accounts_for(deeper, other, estate) and not mutual:
+            if deeper.pattern.depth > other.pattern.depth or not accounts_for(other, deeper, scope):
                 other.symptom_of = deeper
                 break
 
 
 def rank(findings: Sequence[Finding], patterns: Sequence[Pattern], estate: Estate) -> list[Candidate]:
     """Candidates that deserve to be shown, best first; one per pattern and evidence."""
-    found = [finding for finding in findings if finding.state == FINDING]
-    candidates = []
-    for pattern in patterns:
-        for root in roots_of(pattern, found, estate):
-            one = candidate(pattern, root, found, estate)
-            if one is not None:
-                candidates.append(one)
-    candidates = _one_per_evidence(candidates)
-    explain_away(candidates, estate)
+    scope = Scope((finding for finding in findings if finding.state == FINDING), estate)
+    found = [one for pattern in patterns for root in roots_of(pattern, scope) if (one := candidate(pattern, root, scope)) is not None]
+    candidates = _one_per_evidence(found)
+    explain_away(candidates, scope)
     return sorted((one for one in candidates if one.raw >= POSSIBLE), key=lambda one: one.rank)
 
 
@@ -201,15 +224,12 @@ def unclassified(bad: Sequence[Finding]) -> Candidate:
     return Candidate(pattern, owner(bad[0]), used=list(bad), why=[(finding, 0.0) for finding in bad])
 
 
-def unknown_evidence(one: Candidate, findings: Iterable[Finding], estate: Estate) -> list[str]:
-    """Ids of checks that could not be made and would change this candidate's points."""
-    unknown = in_scope(one.root, [finding for finding in findings if finding.state == UNKNOWN], estate)
+def entry(one: Candidate, unknown: Scope, first_action: Any) -> dict[str, Any]:
+    """A candidate in the form of the contract: facts in ``why``, the guess in ``pattern`` and ``score``.
+
+    ``unknown`` holds the checks that could not be made; those that would change the points are listed.
+    """
     globs = [*one.pattern.weights, *one.pattern.against]
-    return sorted({finding.id for finding in unknown if any(fnmatchcase(finding.id, glob) for glob in globs)})
-
-
-def entry(one: Candidate, findings: Sequence[Finding], estate: Estate, first_action: Any) -> dict[str, Any]:
-    """A candidate in the form of the contract: facts in ``why``, the guess in ``pattern`` and ``score``."""
     return {
         "pattern": one.pattern.id,
         "title": one.pattern.title,
@@ -224,7 +244,7 @@ def entry(one: Candidate, findings: Sequence[Finding], estate: Estate, first_act
         "verify": list(one.pattern.verify),
         "escalate": one.pattern.escalate,
         "confounders": list(one.pattern.confounders),
-        "unknown": unknown_evidence(one, findings, estate),
+        "unknown": sorted({finding.id for finding in unknown.about(one.root) if any(_fits(finding.id, glob) for glob in globs)}),
     }
 
 
@@ -241,26 +261,23 @@ def _fact(finding: Finding, points: float) -> dict[str, Any]:
     }
 
 
-def exonerated(findings: Sequence[Finding], estate: Estate) -> list[str]:
+def exonerated(everything: Scope) -> list[str]:
     """Services and machines at which everything could be looked at and nothing is wrong."""
-    by_owner: dict[Node, list[Finding]] = {}
-    for finding in findings:
-        by_owner.setdefault(owner(finding), []).append(finding)
-    named = [*(service.node for service in estate.services), *(machine.node for machine in estate.machines.values())]
+    estate = everything.estate
     clear = []
-    for node in named:
-        own = by_owner.get(node, [])
+    for node in [*(service.node for service in estate.services), *(machine.node for machine in estate.machines.values())]:
+        own = everything.by_owner.get(node, [])
         silent = own and not any(finding.is_bad for finding in own)
         if silent and not any(finding.state == UNKNOWN and "does not tell it" not in (finding.reason or "") for finding in own):
             clear.append(f"{node.name} on {node.host}" if node.name else f"machine {node.host}")
     return clear
 
 
-def service_states(findings: Sequence[Finding], estate: Estate) -> list[dict[str, Any]]:
+def service_states(everything: Scope) -> list[dict[str, Any]]:
     """``services`` of the contract: critical, warning, unknown or ok, by the service's own findings."""
     states = []
-    for service in estate.services:
-        own = [finding for finding in findings if owner(finding) == service.node]
+    for service in everything.estate.services:
+        own = everything.by_owner.get(service.node, [])
         bad = [finding.severity for finding in own if finding.is_bad]
         state = "critical" if "critical" in bad else "warning" if bad else "ok"
         if not bad and (not any(finding.state == "ok" for finding in own) or any(finding.id == "service.assessed" for finding in own)):

@@ -92,12 +92,16 @@ class Estate:
         self.services: list[Service] = []
         for document in documents:
             self._add(document)
+        self._by_name: dict[str, dict[str, Service]] = {}
+        for service in self.services:
+            self._by_name.setdefault(service.name, {})[service.host] = service
         self._calls = {service.node: self._dependencies_of(service) for service in self.services}
         self._callers: dict[Node, list[Node]] = {}
         for caller, callees in self._calls.items():
             for callee in callees:
                 self._callers.setdefault(callee, []).append(caller)
         self._below = {service.node: self._reach(service.node) for service in self.services}
+        self._related: dict[Node, frozenset[Node]] = {}
 
     def _add(self, document: Mapping[str, Any]) -> None:
         host = str(document.get("host") or "")
@@ -126,16 +130,20 @@ class Estate:
 
     def service(self, name: str, host: str) -> Service | None:
         """A service by name, on that machine when it has one of that name, else the first anywhere."""
-        named = [service for service in self.services if service.name == name]
-        return next((service for service in named if service.host == host), named[0] if named else None)
+        named = self._by_name.get(name, {})
+        return named.get(host) or next(iter(named.values()), None)
+
+    def services_at(self, nodes: Iterable[Node]) -> list[Service]:
+        """The services of nodes that were made by this estate."""
+        return [self._by_name[node.name][node.host] for node in nodes]
 
     def _dependencies_of(self, service: Service) -> list[Node]:
         """The services it declares to call: the one on the same machine if there is one, else every instance of that name."""
         nodes: list[Node] = []
         for name in texts(service.spec.get("depends_on")):
-            named = [other for other in self.services if other.name == name and other.node != service.node]
-            near = [other for other in named if other.host == service.host]
-            nodes.extend(other.node for other in (near or named))
+            named = self._by_name.get(name, {})
+            chosen = [named[service.host]] if service.host in named else list(named.values())
+            nodes.extend(other.node for other in chosen if other is not service)
         return nodes
 
     def _reach(self, start: Node) -> frozenset[Node]:
@@ -168,35 +176,45 @@ class Estate:
                 return free
         return [service for service in self.services if service.kind == "fastapi"]
 
-    def related(self, first: Node, second: Node) -> bool:
-        """True when trouble in one can show in the other: the same node, one path of calls, or what runs on a machine.
+    def related_to(self, node: Node) -> frozenset[Node]:
+        """Where trouble in this node can show, or come from: one path of calls up or down, and what runs on a machine. Itself included.
 
-        Without any declared call nobody can know, so everything of another kind is related.
+        Without any declared call nobody can know, so every service is related to every other one.
         """
-        if first == second:
-            return True
-        if not first.name or not second.name:
-            machine, other = (first, second) if not first.name else (second, first)
-            return self._touches(other, machine.host)
-        if not any(self._calls.values()):
-            return True
-        return second in self.below(first) or first in self.below(second)
+        if not self._related:
+            self._relate()
+        return self._related.get(node, frozenset((node, Node("", node.host))))
 
-    def _touches(self, node: Node, host: str) -> bool:
-        """True when a service runs on the machine or depends on something that does."""
-        return node.host == host or any(below.host == host for below in self.below(node))
+    def _relate(self) -> None:
+        everything = [service.node for service in self.services]
+        unknown = not any(self._calls.values())
+        related: dict[Node, set[Node]] = {machine.node: {machine.node} for machine in self.machines.values()}
+        related.update({node: {node, *(everything if unknown else self._below[node])} for node in everything})
+        for node in everything:
+            for below in self._below[node]:
+                related[below].add(node)
+            # A service depends on the machines of everything below it.
+            for host in {node.host, *(below.host for below in self._below[node])}:
+                related[node].add(Node("", host))
+                related[Node("", host)].add(node)
+        self._related = {node: frozenset(nodes) for node, nodes in related.items()}
+
+    def related(self, first: Node, second: Node) -> bool:
+        """True when trouble in one can show in the other."""
+        return second in self.related_to(first) or first in self.related_to(second)
 
     # -- subjects --------------------------------------------------------------------------------------------------------------
 
-    def subjects(self, host: str | None = None) -> Iterator[Subject]:
-        """Every machine and service as the checks see it; ``host`` limits them to one machine."""
+    def subjects(self, host: str | None = None, with_derived: bool = True) -> Iterator[Subject]:
+        """Every machine and service as the checks see it; ``host`` limits them to one machine. Most roles need no derived facts."""
 
         for machine in self.machines.values():
             if host is None or machine.name == host:
                 yield self._machine_subject(machine)
         for service in self.services:
             if host is None or service.host == host:
-                yield self._service_subject(service, derive(self, service) if self.machines[service.host].reachable else {})
+                facts = derive(self, service) if with_derived and self.machines[service.host].reachable else {}
+                yield self._service_subject(service, facts)
 
     def _machine_subject(self, machine: Machine) -> Subject:
         document: dict[str, Any] = {name: source_data(machine.sources, name) for name in machine.sources}

@@ -6,14 +6,21 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import jmespath
-from jmespath import exceptions as jmespath_errors
-from jmespath import functions as jmespath_functions
+try:
+    import jmespath
+    from jmespath import exceptions as jmespath_errors
+    from jmespath import functions as jmespath_functions
+except ImportError as error:
+    # ansible-core does not bring it; the actions say in one sentence how to get it.
+    MISSING: ImportError | None = error
+else:
+    MISSING = None
 
 from .findings import clean_text, value_text
 
@@ -22,60 +29,49 @@ class ExpressionError(ValueError):
     """An expression is no JMESPath, or does not fit the document; the message is short and safe to print."""
 
 
-class _Functions(jmespath_functions.Functions):  # type: ignore[misc]  # jmespath has no type information
-    """The functions that checks have beyond JMESPath's own. ``null`` in gives ``null`` out, so that a missing value stays unknown."""
-
-    @jmespath_functions.signature({"types": []}, {"types": []})  # type: ignore[untyped-decorator]
-    def _func_percent(self, part: Any, whole: Any) -> float | None:
-        return None if not are_numbers(part, whole) or whole == 0 else 100.0 * part / whole
-
-    @jmespath_functions.signature({"types": []}, {"types": []})  # type: ignore[untyped-decorator]
-    def _func_minus(self, first: Any, second: Any) -> float | None:
-        return first - second if are_numbers(first, second) else None
-
-    @jmespath_functions.signature({"types": []}, {"types": []})  # type: ignore[untyped-decorator]
-    def _func_divide(self, first: Any, second: Any) -> float | None:
-        return None if not are_numbers(first, second) or second == 0 else first / second
-
-    @jmespath_functions.signature({"types": []}, {"types": []})  # type: ignore[untyped-decorator]
-    def _func_matches(self, text: Any, pattern: Any) -> bool | None:
-        return None if not isinstance(text, str) else re.search(str(pattern), text[:4000]) is not None
-
-    @jmespath_functions.signature({"types": []})  # type: ignore[untyped-decorator]
-    def _func_epoch(self, text: Any) -> float | None:
-        return epoch(text)
-
-    @jmespath_functions.signature({"types": []}, {"types": []})  # type: ignore[untyped-decorator]
-    def _func_age(self, now: Any, time: Any) -> float | None:
-        then = epoch(time)
-        return now - then if are_numbers(now) and then is not None else None
-
-    @jmespath_functions.signature({"types": []}, {"types": []})  # type: ignore[untyped-decorator]
-    def _func_either(self, value: Any, default: Any) -> Any:
-        return default if value is None else value
-
-    @jmespath_functions.signature({"types": []}, {"types": []})  # type: ignore[untyped-decorator]
-    def _func_round(self, number: Any, digits: Any) -> float | None:
-        return round(number, int(digits)) if are_numbers(number, digits) else None
-
-    @jmespath_functions.signature({"types": []})  # type: ignore[untyped-decorator]
-    def _func_count(self, items: Any) -> int | None:
-        return len(items) if isinstance(items, (list, dict, str)) else None
-
-    @jmespath_functions.signature({"types": []})  # type: ignore[untyped-decorator]
-    def _func_pairs(self, mapping: Any) -> list[list[Any]] | None:
-        return [[name, mapping[name]] for name in sorted(mapping)] if isinstance(mapping, dict) else None
-
-    @jmespath_functions.signature({"types": []})  # type: ignore[untyped-decorator]
-    def _func_size(self, number: Any) -> str | None:
-        return size_text(number) if are_numbers(number) else None
-
-    @jmespath_functions.signature({"types": []})  # type: ignore[untyped-decorator]
-    def _func_duration(self, seconds: Any) -> str | None:
-        return duration_text(seconds) if are_numbers(seconds) else None
+def _percent(part: Any, whole: Any) -> float | None:
+    return None if not are_numbers(part, whole) or whole == 0 else 100.0 * part / whole
 
 
-_OPTIONS = jmespath.Options(custom_functions=_Functions())
+def _minus(first: Any, second: Any) -> float | None:
+    return first - second if are_numbers(first, second) else None
+
+
+def _divide(first: Any, second: Any) -> float | None:
+    return None if not are_numbers(first, second) or second == 0 else first / second
+
+
+def _matches(text: Any, pattern: Any) -> bool | None:
+    return None if not isinstance(text, str) else re.search(str(pattern), text[:4000]) is not None
+
+
+def _age(now: Any, time: Any) -> float | None:
+    then = epoch(time)
+    return now - then if are_numbers(now) and then is not None else None
+
+
+def _either(value: Any, default: Any) -> Any:
+    return default if value is None else value
+
+
+def _round(number: Any, digits: Any) -> float | None:
+    return round(number, int(digits)) if are_numbers(number, digits) else None
+
+
+def _count(items: Any) -> int | None:
+    return len(items) if isinstance(items, (list, dict, str)) else None
+
+
+def _pairs(mapping: Any) -> list[list[Any]] | None:
+    return [[name, mapping[name]] for name in sorted(mapping)] if isinstance(mapping, dict) else None
+
+
+def _size(number: Any) -> str | None:
+    return size_text(number) if are_numbers(number) else None
+
+
+def _duration(seconds: Any) -> str | None:
+    return duration_text(seconds) if are_numbers(seconds) else None
 
 
 def are_numbers(*values: Any) -> bool:
@@ -132,6 +128,40 @@ def duration_text(seconds: float) -> str:
     return f"{value_text(round(seconds / 86400, 1))} d"
 
 
+# What checks have beyond JMESPath's own functions. ``null`` in gives ``null`` out, so that a missing value stays unknown.
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    "age": _age,
+    "count": _count,
+    "divide": _divide,
+    "duration": _duration,
+    "either": _either,
+    "epoch": epoch,
+    "matches": _matches,
+    "minus": _minus,
+    "pairs": _pairs,
+    "percent": _percent,
+    "round": _round,
+    "size": _size,
+}
+
+
+@functools.cache
+def _options() -> Any:
+    """Our functions as the library wants them: methods of a class of its own, each with a signature that takes anything."""
+    base = jmespath_functions.Functions
+    functions = type(base)("Functions", (base,), {f"_func_{name}": _as_method(function) for name, function in FUNCTIONS.items()})
+    return jmespath.Options(custom_functions=functions())
+
+
+def _as_method(function: Callable[..., Any]) -> Any:
+    def method(self: Any, *arguments: Any) -> Any:
+        del self
+        return function(*arguments)
+
+    anything: list[dict[str, list[str]]] = [{"types": []} for _parameter in inspect.signature(function).parameters]
+    return jmespath_functions.signature(*anything)(method)
+
+
 @functools.cache
 def compile_expression(text: Any) -> Any:
     """A compiled expression; raises ExpressionError when the text is none, or calls a function that does not exist."""
@@ -147,7 +177,7 @@ def compile_expression(text: Any) -> Any:
         # JMESPath reads !a.b as (!a).b, which is always null.
         raise ExpressionError(f"needs parentheses after the exclamation mark: !({trap.group(0)[1:]}...)")
     for function in re.findall(r"([a-z_]+)\(", bare):
-        if function not in _OPTIONS.custom_functions.FUNCTION_TABLE:
+        if function not in _options().custom_functions.FUNCTION_TABLE:
             raise ExpressionError(f"calls {function}(), which does not exist")
     return compiled
 
@@ -155,7 +185,7 @@ def compile_expression(text: Any) -> Any:
 def search(compiled: Any, document: Mapping[str, Any]) -> Any:
     """The expression's value in the document; raises ExpressionError when it does not fit, whatever the machine sent."""
     try:
-        return compiled.search(document, options=_OPTIONS)
+        return compiled.search(document, options=_options())
     except (jmespath_errors.JMESPathError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, re.error) as error:
         raise ExpressionError(clean_text(error, 100)) from error
 

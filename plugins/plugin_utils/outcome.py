@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .diagnosis import diagnose, entry, exonerated, service_states, verdict
+from .diagnosis import Scope, diagnose, entry, exonerated, service_states, verdict
 from .estate import Estate
-from .findings import FINDING, SEVERITY_ORDER, Finding
+from .findings import FINDING, SEVERITY_ORDER, UNKNOWN, Finding
 from .patterns import Pattern, load_patterns
 from .proposals import choose_action, propose
 from .severity import suggest
@@ -41,15 +41,17 @@ def conclude(findings: Sequence[Finding], documents: Iterable[Mapping[str, Any]]
     """``incident_diagnosis`` of docs/architecture.md."""
     estate = Estate(documents)
     ranked = diagnose(findings, patterns, estate)
-    actions = [choose_action(one, findings, estate) for one in ranked]
+    found, unknown = (Scope((finding for finding in findings if finding.state == state), estate) for state in (FINDING, UNKNOWN))
+    everything = Scope(findings, estate)
+    actions = [choose_action(one, found) for one in ranked]
     severity, reason = suggest(findings, estate)
     return {
-        "diagnosis": [entry(one, findings, estate, action.as_dict()) for one, action in zip(ranked, actions, strict=True)],
+        "diagnosis": [entry(one, unknown, action.as_dict()) for one, action in zip(ranked, actions, strict=True)],
         "proposals": propose(ranked, actions),
         "severity": severity,
         "severity_reason": reason,
-        "exonerated": exonerated(findings, estate),
-        "services": service_states(findings, estate),
+        "exonerated": exonerated(everything),
+        "services": service_states(everything),
         "not_assessed": estate.not_assessed(),
         "verdict": verdict(ranked, estate),
     }

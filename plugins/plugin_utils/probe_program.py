@@ -64,12 +64,12 @@ def start(main, modules, request, compiled):
 '''
 
 
-def build(request: dict[str, Any], compiled: bool = False) -> bytes:
+def build(request: dict[str, Any], compiled: bool = False, entry: str = "runner") -> bytes:
     """The whole program for a request, ASCII only; whatever the request holds is data in it and never code.
 
-    ``compiled`` only when the Python that will run it is the very one that runs now.
+    ``compiled`` only when the Python that will run it is the very one that runs now. ``entry`` is the file whose ``main`` answers.
     """
-    arguments = (json.dumps(part) for part in (f"{PACKAGE}.runner", dict(_modules(compiled)), request, compiled))
+    arguments = (json.dumps(part) for part in (f"{PACKAGE}.{entry}", dict(_modules(compiled)), request, compiled))
     return f"{_LOADER}start({', '.join(f'json.loads({argument!r})' for argument in arguments)})\n".encode("ascii")
 
 

@@ -18,9 +18,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .checks import PLACEHOLDER
-from .diagnosis import LIKELY, UNCLASSIFIED, Candidate, in_scope
+from .diagnosis import LIKELY, UNCLASSIFIED, Candidate, Scope
 from .estate import Estate, Service
-from .findings import FINDING, Finding, clean_text
+from .findings import Finding, clean_text
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"
 # What each fact may look like in a command.
@@ -81,14 +81,14 @@ class Action:
         }
 
 
-def choose_action(one: Candidate, findings: Sequence[Finding], estate: Estate) -> Action:
+def choose_action(one: Candidate, scope: Scope) -> Action:
     """The action of the candidate's pattern that fits what else was found, with its command filled in."""
-    scope = in_scope(one.root, [finding for finding in findings if finding.state == FINDING], estate)
+    about = scope.about(one.root)
     rule: Mapping[str, Any] = one.pattern.first_action
-    while "otherwise" in rule and _any_match(rule.get("unless") or [], scope):
+    while "otherwise" in rule and _any_match(rule.get("unless") or [], about):
         rule = rule["otherwise"]
-    source = _source_of(rule, scope, one)
-    target = target_facts(one, source, estate)
+    source = _source_of(rule, about, one)
+    target = target_facts(one, source, scope.estate)
     command, note = None, rule.get("note")
     if rule.get("command"):
         try:
@@ -108,10 +108,10 @@ def _any_match(globs: Sequence[str], findings: Sequence[Finding]) -> bool:
     return any(fnmatchcase(finding.id, glob) for finding in findings for glob in globs)
 
 
-def _source_of(rule: Mapping[str, Any], scope: Sequence[Finding], one: Candidate) -> Finding | None:
+def _source_of(rule: Mapping[str, Any], about: Sequence[Finding], one: Candidate) -> Finding | None:
     """The finding whose target says what to act on: the first id of ``from`` that was found; the root's own one is preferred."""
     for glob in rule.get("from") or []:
-        hits = [finding for finding in scope if fnmatchcase(finding.id, glob)]
+        hits = [finding for finding in about if fnmatchcase(finding.id, glob)]
         own = [finding for finding in hits if finding.service == one.root.name and finding.host == one.root.host]
         if hits:
             return (own or hits)[0]

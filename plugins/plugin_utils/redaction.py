@@ -151,12 +151,13 @@ class Redactor:
     """Cleans values for the journal and counts what it took out.
 
     `custom` are more secrets of the user: plain texts, or regular expressions written as "regex:...".
-    `problems` says in one sentence each which of them could not be used as asked.
+    `problems` says in one sentence each which of them could not be used as asked. Texts are cut to `longest` characters.
     """
 
     custom: Iterable[str] = ()
     removed: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    longest: int = MAX_TEXT
 
     def __post_init__(self) -> None:
         self._harmless: set[str] = set()  # short texts that stay as they are: names of keys, services and checks come again and again
@@ -175,12 +176,12 @@ class Redactor:
         return re.compile(re.escape(entry))
 
     def text(self, text: str) -> str:
-        """Return the text without control characters and secrets, cut to `MAX_TEXT` characters."""
+        """Return the text without control characters and secrets, cut to `longest` characters."""
         if text in self._harmless:
             return text
         cleaned = self._redacted(clean(text[:_MAX_SCANNED]))
-        if len(cleaned) > MAX_TEXT or len(text) > _MAX_SCANNED:
-            return f"{cleaned[:MAX_TEXT]} [{max(len(cleaned), len(text)) - MAX_TEXT} more characters cut]"
+        if len(cleaned) > self.longest or len(text) > _MAX_SCANNED:
+            return f"{cleaned[: self.longest]} [{max(len(cleaned), len(text)) - self.longest} more characters cut]"
         if cleaned == text and len(text) <= _REMEMBERED_LENGTH and len(self._harmless) < _REMEMBERED_TEXTS:
             self._harmless.add(text)
         return cleaned

@@ -79,8 +79,11 @@ def _unseen_entries(findings: Sequence[Finding], estate: Estate) -> str:
     entries = estate.entries()
     if not entries:
         return ", ".join(machine.name for machine in estate.machines.values() if not machine.reachable)
+    by_service: dict[Node, list[Finding]] = {}
+    for finding in findings:
+        by_service.setdefault(Node(finding.service, finding.host, finding.kind), []).append(finding)
     for service in entries:
-        own = [finding for finding in findings if Node(finding.service, finding.host, finding.kind) == service.node]
+        own = by_service.get(service.node, [])
         live = [finding for finding in own if finding.id == "http.live"]
         if any(finding.state == UNKNOWN for finding in live) or any(finding.id == "service.assessed" for finding in own):
             unseen.append(service.name)

@@ -6,6 +6,7 @@
 Both are run in turn, so that whatever else the machine does hits both. Triage looks at rates over a window on purpose (option `sample_s`); that window
 is not work, so it is taken off its time, and the table shows both numbers. Also runs as a script: `python tests/bench/test_triage_speed.py`.
 """
+
 from __future__ import annotations
 
 import json
@@ -95,7 +96,7 @@ def compare(rounds: int = ROUNDS) -> Comparison:
         state_dir = Path(folder) / "incidents"
         run_document({})
         run_triage(state_dir)
-        for _ in range(rounds):
+        for _round in range(rounds):
             document.append(run_document(times))
             triage.append(run_triage(state_dir))
         window = sampling_window(state_dir)
@@ -118,5 +119,5 @@ def test_triage_takes_a_third_of_the_documents_commands(capsys: pytest.CaptureFi
 
 if __name__ == "__main__":
     result = compare()
-    print(result.table())  # noqa: T201
+    print(result.table())  # noqa: T201 a script's output
     sys.exit(result.ratio > LIMIT)

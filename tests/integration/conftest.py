@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the collection's playbooks as a user would, against the real lab, and reads what they left behind."""
+
 from __future__ import annotations
 
 import copy
@@ -57,12 +58,16 @@ class Run:
         """Reported findings in state `finding`, of one check or of all."""
         return [f for f in self.report["findings"] if f["state"] == "finding" and check in (None, f["id"])]
 
+    def gaps(self) -> list[dict[str, Any]]:
+        """What could not be looked at, without the numbers that this machine's kernel does not have."""
+        return [entry for entry in self.report["run"]["not_assessed"] if entry["serious"]]
+
     def alarms(self) -> list[tuple[str, str, str]]:
         """(check, severity, summary) of the findings that somebody would have to act on."""
         return [(f["id"], f["severity"], f["summary"]) for f in self.findings() if f["severity"] != "info"]
 
 
-def environment(state_dir: Path, extra: dict[str, str] | None = None) -> dict[str, str]:
+def environment(extra: dict[str, str] | None = None) -> dict[str, str]:
     """Environment of a user who just activated the virtual environment: nothing of ansible is set."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "SRE_INCIDENT_", "MOLECULE_"))}
     tools = str(Path(sys.executable).parent)
@@ -70,7 +75,6 @@ def environment(state_dir: Path, extra: dict[str, str] | None = None) -> dict[st
         "PATH": tools + os.pathsep + kept["PATH"],
         "ANSIBLE_HOME": str(PROJECT / ".ansible"),
         "ANSIBLE_NOCOLOR": "1",
-        "HOME": str(state_dir.parent),
     }
     return kept | settings | (extra or {})
 
@@ -86,7 +90,7 @@ def run_playbook(
 ) -> Run:
     """Run a playbook to its end and return what it said."""
     line = command(playbook, *arguments, state_dir=state_dir, inventory=inventory)
-    done = subprocess.run(line, env=environment(state_dir, env), cwd=cwd, timeout=LIMIT_S, check=False, **STREAMS)
+    done = subprocess.run(line, env=environment(env), cwd=cwd, timeout=LIMIT_S, check=False, **STREAMS)
     return Run(done.returncode, done.stdout, state_dir)
 
 
@@ -115,7 +119,7 @@ def start_triage(state_dir: Path) -> Iterator[Callable[..., subprocess.Popen[str
 
     def start(*arguments: str, inventory: str | Path = LAB_INVENTORY) -> subprocess.Popen[str]:
         line = command("triage", *arguments, state_dir=state_dir, inventory=inventory)
-        started.append(subprocess.Popen(line, env=environment(state_dir), cwd=PROJECT, **STREAMS))
+        started.append(subprocess.Popen(line, env=environment(), cwd=PROJECT, **STREAMS))
         return started[-1]
 
     yield start
@@ -163,33 +167,25 @@ def healthy_lab(drill: Callable[[str, str], None]) -> None:
 
 
 @pytest.fixture(scope="session")
-def lab_services() -> dict[str, dict[str, Any]]:
-    """`incident_services` as the lab's inventory declares it."""
-    for path in sorted(LAB_INVENTORY.rglob("*.yml")):
-        found = find_key(yaml.safe_load(path.read_text(encoding="utf-8")), "incident_services")
-        if found:
-            return found
+def lab_variables() -> dict[str, Any]:
+    """The variables file of the lab's inventory that declares `incident_services`, with its templates as they are."""
+    for path in sorted(LAB_INVENTORY.glob("*_vars/**/*.yml")):
+        variables = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if "incident_services" in variables:
+            return variables
     pytest.fail(f"{LAB_INVENTORY} declares no incident_services")
 
 
-def find_key(tree: Any, key: str) -> Any:
-    """Value of the first `key` anywhere in nested dictionaries, or None."""
-    if not isinstance(tree, dict):
-        return None
-    if key in tree:
-        return tree[key]
-    return next((found for found in (find_key(branch, key) for branch in tree.values()) if found is not None), None)
-
-
 @pytest.fixture
-def inventory_with(tmp_path: Path, lab_services: dict[str, dict[str, Any]]) -> Callable[..., Path]:
-    """Function that writes the lab's inventory with some services changed: {service: {key: value}}, or with more hosts."""
+def inventory_with(tmp_path: Path, lab_variables: dict[str, Any]) -> Callable[..., Path]:
+    """Function that writes the lab's inventory with keys of services changed, or taken away with None, or with more hosts."""
 
     def write(changes: dict[str, dict[str, Any]] | None = None, hosts: dict[str, dict[str, Any]] | None = None) -> Path:
-        services = copy.deepcopy(lab_services)
+        variables = copy.deepcopy(lab_variables)
         for name, keys in (changes or {}).items():
-            services.setdefault(name, {}).update(keys)
-        here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "incident_services": services}
+            service = {**variables["incident_services"].get(name, {}), **keys}
+            variables["incident_services"][name] = {key: value for key, value in service.items() if value is not None}
+        here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, **variables}
         path = tmp_path / "inventory.yml"
         path.write_text(yaml.safe_dump({"all": {"hosts": {"lab": here, **(hosts or {})}}}), encoding="utf-8")
         return path

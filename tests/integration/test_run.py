@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A broken lab: the same cause with and without an inventory, exit codes for machines, and a run that is ended in the middle."""
+
 from __future__ import annotations
 
 import json

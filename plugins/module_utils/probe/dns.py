@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sources ``dns``: names that a container calls, resolved as the container would, and host names of URLs, resolved by the machine."""
+
 from __future__ import annotations
 
 import re
@@ -121,6 +122,7 @@ def host_of_url(url: str) -> str | None:
 
 def resolved(names: dict[str, str], ask: Callable[[str], list[str]]) -> dict[str, dict[str, Any]]:
     """``{name: {ok addresses ms error source}}``, all names asked at the same time."""
+
     def one(name: str) -> dict[str, Any]:
         started = time.monotonic()
         addresses: list[str] = []

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Source ``http``: asks the endpoints of a service as its users and callers do, and the container directly behind the proxy's back."""
+
 from __future__ import annotations
 
 import http.client
@@ -157,7 +158,7 @@ class Prober:
                 fits = answer.status == 200 and asset_type_fits(path.partition("?")[0], content_type)
                 found.append({"url": url, "status": answer.status, "content_type": content_type or None, "ok": fits})
         except (OSError, http.client.HTTPException):
-            found += [{"url": url, "status": None, "content_type": None, "ok": False} for url in urls[len(found):]]
+            found += [{"url": url, "status": None, "content_type": None, "ok": False} for url in urls[len(found) :]]
         finally:
             client.close()
         return found

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What readiness bodies and HTML pages say: components and their state, marker, scripts and styles."""
+
 from __future__ import annotations
 
 import json
@@ -15,11 +16,44 @@ from .redact import sample
 MOST_COMPONENTS = 20
 MOST_KEYS = 200
 HEALTHY = {
-    "ok", "up", "healthy", "pass", "passed", "passing", "true", "ready", "connected", "available", "alive", "success", "green", "serving", "enabled", "none",
+    "ok",
+    "up",
+    "healthy",
+    "pass",
+    "passed",
+    "passing",
+    "true",
+    "ready",
+    "connected",
+    "available",
+    "alive",
+    "success",
+    "green",
+    "serving",
+    "enabled",
+    "none",
 }
 SICK = {
-    "down", "fail", "failed", "failing", "false", "error", "unhealthy", "unavailable", "timeout", "degraded", "warn", "warning", "disconnected", "red",
-    "yellow", "dead", "unknown", "not ready", "not_ready", "critical",
+    "down",
+    "fail",
+    "failed",
+    "failing",
+    "false",
+    "error",
+    "unhealthy",
+    "unavailable",
+    "timeout",
+    "degraded",
+    "warn",
+    "warning",
+    "disconnected",
+    "red",
+    "yellow",
+    "dead",
+    "unknown",
+    "not ready",
+    "not_ready",
+    "critical",
 }
 # Keys under which applications list what they depend on; everything in there is a component.
 CONTAINERS = ("components", "checks", "dependencies", "services", "details", "results", "entries", "info", "health", "subsystems")

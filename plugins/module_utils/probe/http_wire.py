@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One HTTP request on one connection, with the time of each part: connect, TLS, first byte, total."""
+
 from __future__ import annotations
 
 import http.client
@@ -73,8 +74,13 @@ class Answer:
     def timings(self) -> dict[str, Any]:
         """The probe's entry in an endpoint."""
         return {
-            "status": None if self.error_kind else self.status, "error": self.error, "error_kind": self.error_kind,
-            "connect_ms": self.connect_ms, "tls_ms": self.tls_ms, "first_byte_ms": self.first_byte_ms, "total_ms": self.total_ms,
+            "status": None if self.error_kind else self.status,
+            "error": self.error,
+            "error_kind": self.error_kind,
+            "connect_ms": self.connect_ms,
+            "tls_ms": self.tls_ms,
+            "first_byte_ms": self.first_byte_ms,
+            "total_ms": self.total_ms,
         }
 
 

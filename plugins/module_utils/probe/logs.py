@@ -6,6 +6,7 @@
 The engine's own timestamps decide what lies in the window, not those of the writer. Small logs are read once; of a busy one at first
 only its end, which tells how much is needed: the whole window, and as much of the baseline as is cheap.
 """
+
 from __future__ import annotations
 
 import time
@@ -167,8 +168,21 @@ def one_pass(ctx: Context, container: Container, tail: int) -> Scan:
 def unreadable(ctx: Context, reason: str) -> dict[str, Any]:
     """The answer for a log that can't be read: nothing is known, so nothing is 0."""
     names = (
-        "format", "lines", "bytes", "truncated", "last_line_age_s", "errors", "onset", "signatures", "new_signatures", "new_share_pct", "known", "by_path",
-        "last_errors", "access", "errlog",
+        "format",
+        "lines",
+        "bytes",
+        "truncated",
+        "last_line_age_s",
+        "errors",
+        "onset",
+        "signatures",
+        "new_signatures",
+        "new_share_pct",
+        "known",
+        "by_path",
+        "last_errors",
+        "access",
+        "errlog",
     )
     data: dict[str, Any] = dict.fromkeys(names)
     data.update(window_s=ctx.options["log_window_s"], baseline_s=ctx.options["log_baseline_s"], unreadable=True, unreadable_reason=reason)

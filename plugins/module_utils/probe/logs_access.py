@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Statistics over a proxy's requests: shares of errors, latencies, routes and rates, in the window and in the baseline before it."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -198,8 +199,11 @@ class AccessLog:
                 requests += counts[0]
                 errors += counts[1]
         return {
-            "requests": requests, "errors_5xx": errors, "error_ratio_pct": percent(errors, requests),
-            "per_min": rate(requests, minutes), "ok_per_min": rate(requests - errors, minutes),
+            "requests": requests,
+            "errors_5xx": errors,
+            "error_ratio_pct": percent(errors, requests),
+            "per_min": rate(requests, minutes),
+            "ok_per_min": rate(requests - errors, minutes),
         }
 
 

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Errors that every Python service of this kind meets sooner or later, recognised by SQLSTATE first and by their texts second."""
+
 from __future__ import annotations
 
 import re
@@ -13,8 +14,18 @@ from .redact import sample
 
 # A SQLSTATE is the same in every language; the text behind it is translated by lc_messages.
 NAME_OF_SQLSTATE = {
-    "53300": "db_too_many", "28P01": "db_auth", "28000": "db_auth", "25006": "db_readonly", "40P01": "deadlock", "53100": "disk_full",
-    "08001": "db_refused", "08004": "db_refused", "08006": "db_refused", "57P03": "db_refused", "57P01": "db_refused", "57P02": "crash",
+    "53300": "db_too_many",
+    "28P01": "db_auth",
+    "28000": "db_auth",
+    "25006": "db_readonly",
+    "40P01": "deadlock",
+    "53100": "disk_full",
+    "08001": "db_refused",
+    "08004": "db_refused",
+    "08006": "db_refused",
+    "57P03": "db_refused",
+    "57P01": "db_refused",
+    "57P02": "crash",
 }
 
 PATTERNS: dict[str, str] = {

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What nginx' logs say: one entry per request in JSON or the combined format, and the error log's kinds of trouble with upstreams."""
+
 from __future__ import annotations
 
 import json
@@ -59,8 +60,13 @@ def request_from_json(line: bytes) -> Request | None:
     request = str(document.get("request") or "")
     path = path_only(str(_first(document, PATH_KEYS) or "")) or path_only([*request.split(" "), "", ""][1])
     return Request(
-        path or "/", status, seconds_in(_first(document, TIME_KEYS)), seconds_in(_first(document, UPSTREAM_TIME_KEYS)),
-        str(_first(document, UPSTREAM_KEYS) or ""), whole(_first(document, UPSTREAM_STATUS_KEYS)), str(_first(document, AGENT_KEYS) or ""),
+        path or "/",
+        status,
+        seconds_in(_first(document, TIME_KEYS)),
+        seconds_in(_first(document, UPSTREAM_TIME_KEYS)),
+        str(_first(document, UPSTREAM_KEYS) or ""),
+        whole(_first(document, UPSTREAM_STATUS_KEYS)),
+        str(_first(document, AGENT_KEYS) or ""),
     )
 
 
@@ -161,10 +167,13 @@ class ErrorLog:
         for kind in TROUBLES:
             entry = self._kinds.get(kind, {})
             found[kind] = {
-                "count": entry.get("count", 0), "first": entry.get("first"), "last": entry.get("last"),
+                "count": entry.get("count", 0),
+                "first": entry.get("first"),
+                "last": entry.get("last"),
                 "sample": sample(entry["sample"]) if entry else None,
                 "upstreams": sorted(entry.get("upstreams", {}), key=lambda upstream: -entry["upstreams"][upstream]),
-                "last_upstream": entry.get("last_upstream"), "phases": entry.get("phases", {}),
+                "last_upstream": entry.get("last_upstream"),
+                "phases": entry.get("phases", {}),
             }
         return found
 

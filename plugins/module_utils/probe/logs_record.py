@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What one log line says: a record, from JSON, plain text, and the logs of nginx, PostgreSQL and Redis."""
+
 from __future__ import annotations
 
 import json

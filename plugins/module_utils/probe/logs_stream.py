@@ -6,6 +6,7 @@
 The engine's frames are read from a bare HTTP/1.0 connection: in HTTP/1.1 it sends every line as a chunk of its own, and taking those
 apart costs more than everything that is done with the lines.
 """
+
 from __future__ import annotations
 
 import json
@@ -36,13 +37,15 @@ class Line:
 
 
 class LogReader:
-    """Iterates over the lines of one container since an epoch, oldest first, at most the last ``tail`` of them.
+    """Iterates over the lines of one container since an epoch, oldest first, at most the last ``tail`` of them (0: all), up to ``until``.
 
     Stops early at ``most_bytes`` or at ``deadline`` (time.monotonic()); ``stopped`` then is ``bytes`` or ``time``. ``messages`` is what
     ``tail`` counts: the engine keeps a line of more than 16 KiB as several.
     """
 
-    def __init__(self, docker: DockerClient, container: Container, since: float, tail: int, most_bytes: int, deadline: float) -> None:
+    def __init__(
+        self, docker: DockerClient, container: Container, since: float, tail: int, most_bytes: int, deadline: float, until: float | None = None
+    ) -> None:
         self.bytes = 0
         self.lines = 0
         self.messages = 0
@@ -51,7 +54,9 @@ class LogReader:
         self._most_bytes = most_bytes
         self._deadline = deadline
         self._tty = bool((container.inspect.get("Config") or {}).get("Tty"))
-        query = urlencode({"stdout": 1, "stderr": 1, "timestamps": 1, "since": f"{since:.3f}", "tail": tail})
+        query = urlencode({"stdout": 1, "stderr": 1, "timestamps": 1, "since": f"{since:.3f}", "tail": tail or "all"})
+        if until is not None:
+            query += f"&until={until:.3f}"
         path = f"/v{docker.version()}/containers/{quote(container.id, safe='')}/logs?{query}"
         self._socket, self._rest = self._open(docker.path, path, container)
 
@@ -86,7 +91,7 @@ class LogReader:
     @property
     def has_all(self) -> bool:
         """Whether there was nothing before the first line and nothing is missing at the end."""
-        return self.stopped is None and self.messages < self.tail
+        return self.stopped is None and (self.tail == 0 or self.messages < self.tail)
 
     def __iter__(self) -> Iterator[Line]:
         started = {1: b"", 2: b""}

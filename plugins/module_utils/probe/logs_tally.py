@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Counts errors: per minute, per signature, per path, in the window and in the baseline before it. Memory is bounded."""
+
 from __future__ import annotations
 
 from collections import deque
@@ -102,8 +103,14 @@ class Tally:
         """What failed in the window, commonest first; ``new``: it did not happen in the baseline."""
         seen = sorted((entry for entry in self._signatures.values() if entry["count"]), key=lambda entry: (-entry["count"], entry["signature"]))
         return [
-            {**entry, "signature": sample(entry["signature"], 200), "sample": sample(entry["sample"]), "level": LEVEL_NAMES[entry["level"]],
-             "where": sample(entry["where"], 160) if entry["where"] else None, "new": entry["baseline"] == 0}
+            {
+                **entry,
+                "signature": sample(entry["signature"], 200),
+                "sample": sample(entry["sample"]),
+                "level": LEVEL_NAMES[entry["level"]],
+                "where": sample(entry["where"], 160) if entry["where"] else None,
+                "new": entry["baseline"] == 0,
+            }
             for entry in seen
         ]
 

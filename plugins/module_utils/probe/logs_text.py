@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Small facts about log texts: levels, masked messages, routes, exceptions in tracebacks."""
+
 from __future__ import annotations
 
 import functools
@@ -11,9 +12,28 @@ DEBUG, INFO, WARNING, ERROR, CRITICAL = 10, 20, 30, 40, 50
 UNKNOWN = 0
 
 LEVELS = {
-    "trace": DEBUG, "debug": DEBUG, "verbose": DEBUG, "info": INFO, "information": INFO, "informational": INFO, "notice": INFO, "log": INFO, "success": INFO,
-    "warn": WARNING, "warning": WARNING, "error": ERROR, "err": ERROR, "severe": ERROR, "exception": ERROR, "critical": CRITICAL, "crit": CRITICAL,
-    "fatal": CRITICAL, "alert": CRITICAL, "emerg": CRITICAL, "emergency": CRITICAL, "panic": CRITICAL,
+    "trace": DEBUG,
+    "debug": DEBUG,
+    "verbose": DEBUG,
+    "info": INFO,
+    "information": INFO,
+    "informational": INFO,
+    "notice": INFO,
+    "log": INFO,
+    "success": INFO,
+    "warn": WARNING,
+    "warning": WARNING,
+    "error": ERROR,
+    "err": ERROR,
+    "severe": ERROR,
+    "exception": ERROR,
+    "critical": CRITICAL,
+    "crit": CRITICAL,
+    "fatal": CRITICAL,
+    "alert": CRITICAL,
+    "emerg": CRITICAL,
+    "emergency": CRITICAL,
+    "panic": CRITICAL,
 }
 LEVEL_NAMES = {DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error", CRITICAL: "critical", UNKNOWN: "unknown"}
 

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sockets in the network of another process: Docker's nameserver 127.0.0.11 exists only inside the container."""
+
 from __future__ import annotations
 
 import os

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Several questions at the same time within one source. Plain threads: importing an executor costs more than the questions."""
+
 from __future__ import annotations
 
 import threading

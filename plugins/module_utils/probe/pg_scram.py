@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Password answers of the PostgreSQL protocol: md5 and SCRAM-SHA-256 (RFC 5802, RFC 7677), standard library only."""
+
 from __future__ import annotations
 
 import base64

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One read-only PostgreSQL session for triage: how it is opened, what it asks, and how it degrades."""
+
 from __future__ import annotations
 
 import json
@@ -43,8 +44,18 @@ FEWEST_TRANSACTIONS = 10
 
 # Places in the snapshot where SQL's empty aggregate is null but readers expect something to iterate over.
 LISTS = {
-    "": ("overrides", "pending_restart", "wait_events", "long_running", "idle_in_transaction", "databases", "xmin_holders", "prepared_xacts",
-         "seq_scan_tables", "invalid_indexes"),
+    "": (
+        "overrides",
+        "pending_restart",
+        "wait_events",
+        "long_running",
+        "idle_in_transaction",
+        "databases",
+        "xmin_holders",
+        "prepared_xacts",
+        "seq_scan_tables",
+        "invalid_indexes",
+    ),
     "connections": ("by_client", "database_limits", "role_limits"),
     "locks": ("access_exclusive", "roots", "waiters"),
     "wraparound": ("oldest_tables",),
@@ -82,9 +93,7 @@ class Session:
         """Connect; step aside to the maintenance database when the declared one is locked away or does not exist."""
         pooler = "pooler" in self.degraded
         try:
-            return PgConnection(
-                self.login.address, self.login.user, database, self._remaining, self.login.password, {} if pooler else SETTINGS, encoding
-            )
+            return PgConnection(self.login.address, self.login.user, database, self._remaining, self.login.password, {} if pooler else SETTINGS, encoding)
         except PgError as error:
             # 55P03: somebody holds a system catalog of that database. 3D000: no such database.
             if error.sqlstate in ("55P03", "3D000") and database != MAINTENANCE_DATABASE:

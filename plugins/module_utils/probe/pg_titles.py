@@ -5,6 +5,7 @@
 
 The last resort when every slot is taken: ``postgres: app app_prod 172.18.0.4(51234) idle in transaction``.
 """
+
 from __future__ import annotations
 
 import os

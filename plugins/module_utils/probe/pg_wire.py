@@ -6,6 +6,7 @@
 Covers what triage needs and nothing else: trust, cleartext, md5 and SCRAM-SHA-256 logins, TLS when the server offers it, the simple
 query protocol, and error fields with their SQLSTATE. Every wait ends at ``remaining()``.
 """
+
 from __future__ import annotations
 
 import contextlib

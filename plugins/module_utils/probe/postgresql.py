@@ -6,6 +6,7 @@
 The ladder: the declared login over TCP, the local unix socket (that of a container is seen through ``/proc/<pid>/root``, so nothing is
 started in it), ``psql`` inside the container, and at last the process titles. Every attempt is recorded.
 """
+
 from __future__ import annotations
 
 import json
@@ -46,8 +47,18 @@ def collect(ctx: Context) -> dict[str, Any]:
     service = ctx.owner
     container = container_of(ctx, service)
     data: dict[str, Any] = {
-        "up": False, "reached_by": None, "attempts": [], "login_refused": None, "connect_ms": None, "error": None, "degraded": [],
-        "database": None, "snapshot": None, "snapshot_reason": None, "rates": None, "process_titles": None,
+        "up": False,
+        "reached_by": None,
+        "attempts": [],
+        "login_refused": None,
+        "connect_ms": None,
+        "error": None,
+        "degraded": [],
+        "database": None,
+        "snapshot": None,
+        "snapshot_reason": None,
+        "rates": None,
+        "process_titles": None,
     }
     not_running = down_reason(container)
     if not_running:
@@ -92,10 +103,15 @@ def climb(ctx: Context, service: Service, container: Container | None, data: dic
 
 def record(data: dict[str, Any], login: Login, failure: Failure | None) -> None:
     """Keep the attempt for the report."""
-    data["attempts"].append({
-        "way": login.way, "user": login.user, "ok": failure is None,
-        "reason": failure.reason if failure else None, "sqlstate": (failure.sqlstate or None) if failure else None,
-    })
+    data["attempts"].append(
+        {
+            "way": login.way,
+            "user": login.user,
+            "ok": failure is None,
+            "reason": failure.reason if failure else None,
+            "sqlstate": (failure.sqlstate or None) if failure else None,
+        }
+    )
 
 
 def logins(ctx: Context, service: Service, container: Container | None) -> list[Login]:
@@ -128,7 +144,7 @@ def local_socket(ctx: Context, spec: dict[str, Any], container: Container | None
         return None
     declared = str(spec.get("login_unix_socket") or "")
     root = ctx.path("proc", container.pid, "root") if container else ctx.path()
-    for directory in ((declared,) if declared else SOCKET_DIRECTORIES):
+    for directory in (declared,) if declared else SOCKET_DIRECTORIES:
         name = directory if os.path.basename(directory).startswith(".s.PGSQL.") else f"{directory}/.s.PGSQL.{port}"
         path = socket_below(root, name)
         if path:
@@ -196,7 +212,9 @@ def ask_with_psql(ctx: Context, container: Container, login: Login, data: dict[s
     if used is not None and used >= MOST_MEMORY_PCT_FOR_EXEC:
         raise SourceError("unsupported", f"container {container.name} uses {used:.0f} % of its memory limit; starting psql in it could get the server killed")
     environment = [
-        "PGCONNECT_TIMEOUT=3", "PGCLIENTENCODING=UTF8", "PGAPPNAME=ir_triage",
+        "PGCONNECT_TIMEOUT=3",
+        "PGCLIENTENCODING=UTF8",
+        "PGAPPNAME=ir_triage",
         "PGOPTIONS=" + " ".join(f"-c {name}={value}" for name, value in SETTINGS.items()),
     ]
     argv = ["psql", "-XAtqw", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-U", login.user, "-d", login.database, "-c", ctx.resource("pg_snapshot.sql")]
@@ -211,8 +229,13 @@ def psql_error(text: str, exit_code: int | None) -> Exception:
     """The server's error behind psql's words, or a SourceError when psql itself could not run."""
     line = sample(text)
     codes = {
-        "sorry, too many clients already": "53300", "remaining connection slots": "53300", "the database system is": "57P03",
-        "password authentication failed": "28P01", "no password supplied": "28P01", "does not exist": "28000", "authentication failed": "28000",
+        "sorry, too many clients already": "53300",
+        "remaining connection slots": "53300",
+        "the database system is": "57P03",
+        "password authentication failed": "28P01",
+        "no password supplied": "28P01",
+        "does not exist": "28000",
+        "authentication failed": "28000",
     }
     for words, sqlstate in codes.items():
         if words in line:

@@ -5,6 +5,7 @@
 
 PING's answer decides: Redis accepts connections in many states in which it refuses to work, and each has a text of its own.
 """
+
 from __future__ import annotations
 
 import time
@@ -28,8 +29,19 @@ MOST_PEERS = 10
 INFO = ("INFO", "everything")
 COUNTERS = ("rejected_connections", "evicted_keys", "expired_keys", "keyspace_hits", "keyspace_misses")
 UNKNOWN = {
-    "info": None, "used_pct": None, "noeviction_full": None, "errorstats": None, "error_deltas": None, "deltas": None, "clients_pct": None,
-    "keys": None, "expires": None, "no_ttl_pct": None, "slowlog": None, "role": None, "peers": None,
+    "info": None,
+    "used_pct": None,
+    "noeviction_full": None,
+    "errorstats": None,
+    "error_deltas": None,
+    "deltas": None,
+    "clients_pct": None,
+    "keys": None,
+    "expires": None,
+    "no_ttl_pct": None,
+    "slowlog": None,
+    "role": None,
+    "peers": None,
 }
 
 

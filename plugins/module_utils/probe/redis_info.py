@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What Redis' INFO says, in numbers and shares."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -41,7 +42,7 @@ def fields(value: str) -> dict[str, Any]:
 def error_counts(info: dict[str, Any]) -> dict[str, int]:
     """``{OOM: 12}``: error replies by code since the server started (6.2+)."""
     prefix = "errorstat_"
-    return {key[len(prefix):]: int(value.get("count", 0)) for key, value in info.items() if key.startswith(prefix) and isinstance(value, dict)}
+    return {key[len(prefix) :]: int(value.get("count", 0)) for key, value in info.items() if key.startswith(prefix) and isinstance(value, dict)}
 
 
 def deltas(first: dict[str, int], second: dict[str, int]) -> dict[str, int]:

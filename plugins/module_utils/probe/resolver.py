@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A resolver as small as the question "what would this container be told?": hosts file, search list, A and AAAA over UDP."""
+
 from __future__ import annotations
 
 import ipaddress

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A Redis client that sends a few commands over one connection (RESP2), and the classes of Redis' error replies."""
+
 from __future__ import annotations
 
 import contextlib
@@ -14,8 +15,15 @@ DEEPEST = 8
 
 # The first word of an error reply is its code; only the refusal of a client over the limit is an untyped "ERR".
 CLASS_OF_CODE = {
-    "LOADING": "loading", "BUSY": "busy", "MISCONF": "misconf", "READONLY": "readonly", "OOM": "oom",
-    "NOAUTH": "noauth", "WRONGPASS": "noauth", "NOPERM": "noauth", "DENIED": "noauth",
+    "LOADING": "loading",
+    "BUSY": "busy",
+    "MISCONF": "misconf",
+    "READONLY": "readonly",
+    "OOM": "oom",
+    "NOAUTH": "noauth",
+    "WRONGPASS": "noauth",
+    "NOPERM": "noauth",
+    "DENIED": "noauth",
 }
 
 

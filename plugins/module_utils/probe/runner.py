@@ -26,7 +26,8 @@ from .context import DEFAULT_OPTIONS, Context, Machine, Service, SourceError
 from .docker import DockerClient
 from .registry import MACHINE_SOURCES, SERVICE_SOURCES, Source
 
-MOST_THREADS = 64
+# Most of them sleep between two readings of a counter.
+MOST_THREADS = 128
 # A source that passes ctx.remaining() to its waits ends by itself and knows better what hung: it gets this long to say so.
 GRACE_S = 0.25
 LAST_RESORT_S = 5.0
@@ -70,8 +71,9 @@ class Pool:
 
     def run(self) -> None:
         """Returns when every job has a result, at the latest when the machine's budget ends."""
-        for _number in range(min(self.threads, len(self.jobs))):
-            self._start_thread()
+        started = [self._start_thread() for _number in range(min(self.threads, len(self.jobs)))]
+        if not any(started):
+            self._work()
         with self._changed:
             while time.monotonic() < self.machine.end:
                 self._give_up_late_ones(time.monotonic())
@@ -82,13 +84,18 @@ class Pool:
                 if job.result is None:
                     job.result = self._unfinished(job)
 
-    def _start_thread(self) -> None:
-        threading.Thread(target=self._work, daemon=True).start()
+    def _start_thread(self) -> bool:
+        """False on a machine that has run out of threads, which may be the very incident."""
+        try:
+            threading.Thread(target=self._work, daemon=True).start()
+        except RuntimeError:
+            return False
+        return True
 
     def _work(self) -> None:
         while True:
             with self._changed:
-                if not self._waiting:
+                if not self._waiting or time.monotonic() >= self.machine.end:
                     return
                 job = self._waiting.popleft()
                 job.started = time.monotonic()

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Source ``tls``: the certificate that users are shown at an https URL, and what is wrong with it. No private key is ever read."""
+
 from __future__ import annotations
 
 import socket
@@ -35,8 +36,20 @@ def collect(ctx: Context) -> dict[str, Any]:
     ca_file = str(service.spec.get("ca_file") or "")
     distrust = trust_problem(ca_file)
     data: dict[str, Any] = {
-        "host": origin.host, "port": origin.port, "handshake_error": None, "error_kind": None, "handshake_ms": None, "protocol": None, "cipher": None,
-        "served": None, "expired": None, "not_yet_valid": None, "hostname_ok": None, "verify_error": None, "verify_code": None, "issuer_unknown": None,
+        "host": origin.host,
+        "port": origin.port,
+        "handshake_error": None,
+        "error_kind": None,
+        "handshake_ms": None,
+        "protocol": None,
+        "cipher": None,
+        "served": None,
+        "expired": None,
+        "not_yet_valid": None,
+        "hostname_ok": None,
+        "verify_error": None,
+        "verify_code": None,
+        "issuer_unknown": None,
         "ca_file": ca_file or None,
     }
     try:
@@ -72,8 +85,11 @@ def fill(data: dict[str, Any], shaken: Handshake, origin: Origin, now: float) ->
     """Everything that a finished handshake tells, measured against this machine's clock."""
     cipher = shaken.connection.cipher()
     data.update(
-        handshake_ms=shaken.tls_ms, protocol=shaken.connection.version(), cipher=cipher[0] if cipher else None,
-        verify_error=shaken.verify_error, verify_code=shaken.verify_code,
+        handshake_ms=shaken.tls_ms,
+        protocol=shaken.connection.version(),
+        cipher=cipher[0] if cipher else None,
+        verify_error=shaken.verify_error,
+        verify_code=shaken.verify_code,
         issuer_unknown=shaken.verify_code in UNKNOWN_ISSUER,
     )
     certificate = shaken.certificate()
@@ -82,7 +98,9 @@ def fill(data: dict[str, Any], shaken: Handshake, origin: Origin, now: float) ->
         data["error_kind"] = "protocol"
         return
     data.update(
-        served=certificate.evidence(now), expired=now > certificate.not_after, not_yet_valid=now < certificate.not_before,
+        served=certificate.evidence(now),
+        expired=now > certificate.not_after,
+        not_yet_valid=now < certificate.not_before,
         hostname_ok=certificate.covers(origin.host),
     )
 

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """TLS handshakes for the probe: verified first, and once more without verification when only the certificate is in the way."""
+
 from __future__ import annotations
 
 import functools

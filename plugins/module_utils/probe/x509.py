@@ -7,6 +7,7 @@ Python tells the fields of a certificate only after it was verified, but the que
 way in the standard library is a private test function of ``ssl`` that wants a file. X.509's outer structure is fixed and small, so a
 reader of it is the sturdier choice; it looks at nothing that it does not report, and any surprise is a ValueError.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -41,8 +42,14 @@ class Certificate:
     def evidence(self, now: float) -> dict[str, Any]:
         """The ``served`` entry of source ``tls``."""
         return {
-            "not_before": iso(self.not_before), "not_after": iso(self.not_after), "days_left": round((self.not_after - now) / 86400, 1),
-            "subject": self.subject, "issuer": self.issuer, "san": list(self.san), "self_signed": self.self_signed, "fingerprint": self.fingerprint,
+            "not_before": iso(self.not_before),
+            "not_after": iso(self.not_after),
+            "days_left": round((self.not_after - now) / 86400, 1),
+            "subject": self.subject,
+            "issuer": self.issuer,
+            "san": list(self.san),
+            "self_signed": self.self_signed,
+            "fingerprint": self.fingerprint,
         }
 
     def covers(self, host: str) -> bool:

@@ -45,7 +45,7 @@ def client(wanted: argparse.Namespace, until: float) -> None:
 def main() -> None:
     wanted = parse()
     until = time.monotonic() + wanted.seconds
-    clients = [threading.Thread(target=client, args=(wanted, until), daemon=True) for _ in range(wanted.clients)]
+    clients = [threading.Thread(target=client, args=(wanted, until), daemon=True) for _client in range(wanted.clients)]
     for thread in clients:
         thread.start()
     for thread in clients:

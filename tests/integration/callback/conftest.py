@@ -34,7 +34,7 @@ LINKED = (
     "playbooks/callback_plugins",
     "playbooks/report.yml",
 )
-FAKE_ACTION = '''
+FAKE_ACTION = """
 from __future__ import annotations
 import time
 from ansible.plugins.action import ActionBase
@@ -48,7 +48,7 @@ class ActionModule(ActionBase):
         time.sleep(self._task.args.get("sleep", 0))
         result.update(self._task.args.get("returns", {}))
         return result
-'''
+"""
 
 
 @dataclass

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The probe's sources against real servers: containers of this test's own, made from the lab's images, so that the lab stays as it is."""
+
 from __future__ import annotations
 
 import contextlib
@@ -284,7 +285,7 @@ def test_a_stopped_redis_is_down(cache: Any) -> None:
 
 # -- logs and names ----------------------------------------------------------------------------------------------------------------
 
-WRITER = r'''
+WRITER = r"""
 import json, sys
 print(json.dumps({"level": "INFO", "event": "request", "path": "/api/orders/1", "status": 200}))
 print("x" * 70000)
@@ -292,7 +293,7 @@ print(json.dumps({"level": "ERROR", "event": "big", "payload": "y" * 70000}))
 sys.stdout.buffer.write(b"\xff\xfe\x00 \x1b[31mred\n")
 sys.stdout.flush()
 raise KeyError("tier")
-'''
+"""
 
 
 @pytest.mark.parametrize("tty", [False, True])
@@ -322,7 +323,10 @@ def test_names_are_resolved_inside_of_the_container(start: Start) -> None:
     network = engine.networks.create(f"probe-test-{os.getpid()}")
     try:
         container = start(
-            "backend", ["-c", "import time; time.sleep(60)"], entrypoint="python3", network=network.name,
+            "backend",
+            ["-c", "import time; time.sleep(60)"],
+            entrypoint="python3",
+            network=network.name,
             environment={"SELF_URL": "http://me-myself:1", "GONE_URL": "http://nobody-here:1"},
         )
         network.disconnect(container)

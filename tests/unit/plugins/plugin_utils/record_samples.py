@@ -14,13 +14,14 @@ from ansible_collections.sre.incident_response.plugins.plugin_utils.record impor
 
 START = datetime.datetime(2026, 11, 23, 14, 9, 0, tzinfo=datetime.UTC)
 HOSTILE = "</script></style><img src=x onerror=alert(1)> [x](javascript:1) {{ 7*7 }}"
-COMMAND = "docker exec -u postgres app-db psql -X -d postgres -c \"SELECT pg_terminate_backend(4242)\" # a long line that has to stay on one line to be pasted"
+COMMAND = 'docker exec -u postgres app-db psql -X -d postgres -c "SELECT pg_terminate_backend(4242)" # a long line that has to stay on one line to be pasted'
 
 
 def event(kind: str, data: dict[str, Any], seconds: float = 0.0, severity: str | None = None) -> Event:
     """An event that many seconds after the start; its sequence follows from that."""
     moment = START + datetime.timedelta(seconds=seconds)
-    return Event(kind, f"{kind}-{seconds}-{data.get('role', data.get('host', ''))}", "urn:sre:run:01K", moment, moment, int(seconds * 1000), "01K", severity, data)
+    name = f"{kind}-{seconds}-{data.get('role', data.get('host', ''))}"
+    return Event(kind, name, "urn:sre:run:01K", moment, moment, int(seconds * 1000), "01K", severity, data)
 
 
 def finding(check: str, service: str, severity: str | None = None, summary: str = "", **more: Any) -> dict[str, Any]:
@@ -57,7 +58,8 @@ def assessment(role: str, *findings: dict[str, Any], seconds: float = 0.7) -> Ev
 
 def reason(check: str, service: str, points: float) -> dict[str, Any]:
     """One reason of a diagnosis."""
-    return {"id": check, "severity": "critical", "service": service, "host": "lab1", "text": f"{check} was seen", "evidence": [], "since": None, "points": points}
+    text = f"{check} was seen"
+    return {"id": check, "severity": "critical", "service": service, "host": "lab1", "text": text, "evidence": [], "since": None, "points": points}
 
 
 def lock_diagnosis() -> Event:
@@ -128,7 +130,11 @@ def incident_events() -> list[Event]:
             finding("http.live", "proxy", kind="nginx"),
             seconds=0.71,
         ),
-        assessment("proxy_check", finding("proxy.errlog.timed_out", "proxy", "warning", "31 upstream timeouts in 15 min", role="symptom", kind="nginx"), seconds=0.72),
+        assessment(
+            "proxy_check",
+            finding("proxy.errlog.timed_out", "proxy", "warning", "31 upstream timeouts in 15 min", role="symptom", kind="nginx"),
+            seconds=0.72,
+        ),
         assessment("redis_health_check", finding("redis.up", "redis", kind="redis"), finding("redis.latency", "redis", kind="redis"), seconds=0.73),
         assessment(
             "host_check",

@@ -103,6 +103,12 @@ def test_which_python(tmp_path: Path, variables: dict[str, Any], transport: str,
     assert shlex.split(collector.starting(words)) == [*words, "-I", "-S", "-"]
 
 
+def test_own_python_in_a_folder_with_a_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/my shop/.venv/bin/python")
+    found = collector_of(FakeAction("local"), tmp_path, ansible_python_interpreter="/my shop/.venv/bin/python").interpreter()
+    assert found == ["/my shop/.venv/bin/python"]
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [

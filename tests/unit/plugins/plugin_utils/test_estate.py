@@ -242,11 +242,21 @@ def test_deploy_and_errors_are_compared_by_signed_time(age_s: float, others_age_
     assert fact["onset_after_s"] == onset_after_s
 
 
+def created(kind: str, previous_image: str | None) -> dict[str, Any]:
+    """What the machine says about the creation of the backend's container."""
+    change = {"time": samples.NOW - 60, "age_s": 60, "what": "backend: container app-backend was created", "service": "backend"}
+    return {"changes": answered(recent=[{**change, "kind": kind, "previous_image": previous_image}])}
+
+
 def test_engine_that_remembers_the_image_before_makes_it_a_release() -> None:
-    what = "backend: container app-backend was replaced, image shop:v1 by shop:v2"
-    changes = {"changes": answered(recent=[{"time": samples.NOW - 60, "kind": "deploy", "what": what, "age_s": 60}])}
-    fact = derived(Estate([document(sources=stack(60), machine=changes)]), "backend")["deploy"]
+    fact = derived(Estate([document(sources=stack(60, 60), machine=created("deploy", "shop:v1"))]), "backend")["deploy"]
     assert (fact["kind"], fact["previous_image"]) == ("release", "shop:v1")
+
+
+@pytest.mark.parametrize(("kind", "previous", "expected"), [("recreate", "shop:v2", "recreate"), ("recreate", None, "first"), ("deploy", None, "first")])
+def test_container_that_nobody_saw_a_predecessor_of_is_the_first(kind: str, previous: str | None, expected: str) -> None:
+    fact = derived(Estate([document(sources=stack(60, 60), machine=created(kind, previous))]), "backend")["deploy"]
+    assert fact["kind"] == expected
 
 
 def test_earlier_run_that_saw_another_image_makes_it_a_release() -> None:
@@ -283,9 +293,9 @@ def test_new_errors_of_other_parts_are_no_bug_of_the_service(text: str, own: boo
 
 def test_changes_are_sorted_to_their_services() -> None:
     recent = [
-        {"time": samples.NOW - 30, "age_s": 30, "kind": "config", "what": "proxy: /etc/nginx/tls/server.pem changed", "source": "x"},
-        {"time": samples.NOW - 90000, "age_s": 90000, "kind": "config", "what": "proxy: /etc/nginx/nginx.conf changed", "source": "x"},
-        {"time": samples.NOW - 30, "age_s": 30, "kind": "restart", "what": "db: container app-db was started again", "source": "x"},
+        {"time": samples.NOW - 30, "age_s": 30, "kind": "config", "what": "proxy: /etc/nginx/tls/server.pem changed", "service": "proxy"},
+        {"time": samples.NOW - 90000, "age_s": 90000, "kind": "config", "what": "proxy: /etc/nginx/nginx.conf changed", "service": "proxy"},
+        {"time": samples.NOW - 30, "age_s": 30, "kind": "restart", "what": "db: container app-db was started again", "service": "db"},
     ]
     sources = stack(120, 86400)
     estate = Estate([document(sources=sources, machine={"changes": answered(recent=recent)})])

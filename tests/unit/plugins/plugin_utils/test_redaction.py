@@ -26,7 +26,7 @@ SECRETS = [
     ('password="abc def", next', 'password="[redacted]", next'),
     ('password="cut off in the middle', 'password="[redacted]'),
     ('{"password": "a\\"b c", "k": 1}', '{"password": "[redacted]", "k": 1}'),
-    (r'{\"password\": \"hun\", \"x\": 1}', r'{\"password\": \"[redacted]\", \"x\": 1}'),
+    (r"{\"password\": \"hun\", \"x\": 1}", r"{\"password\": \"[redacted]\", \"x\": 1}"),
     ("{'secret_key': 'abc'}", "{'secret_key': '[redacted]'}"),
     ("aws_secret_access_key = abc/def+gh", "aws_secret_access_key = [redacted]"),
     ("X-Api-Key: zzz", "X-Api-Key: [redacted]"),

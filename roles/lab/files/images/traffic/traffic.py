@@ -119,7 +119,7 @@ def main() -> None:
     wait_for_shop()
     tally = Tally()
     for route in ROUTES:
-        for _ in range(route.workers):
+        for _worker in range(route.workers):
             threading.Thread(target=drive, args=(route, tally), name=route.name, daemon=True).start()
     log("traffic started", requests_per_s=round(sum(route.workers / route.every_s for route in ROUTES), 1))
     while True:

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Source dns: the resolver byte by byte, and which names a container calls."""
+
 from __future__ import annotations
 
 import os
@@ -111,8 +112,11 @@ def test_resolv_conf_as_docker_and_people_write_it() -> None:
 @pytest.mark.parametrize(
     ("name", "ndots", "expected"),
     [
-        ("app-db", 0, ["app-db", "app-db.corp"]), ("app-db", 1, ["app-db.corp", "app-db"]), ("a.b", 1, ["a.b", "a.b.corp"]),
-        ("a.b", 5, ["a.b.corp", "a.b"]), ("a.b.", 5, ["a.b"]),
+        ("app-db", 0, ["app-db", "app-db.corp"]),
+        ("app-db", 1, ["app-db.corp", "app-db"]),
+        ("a.b", 1, ["a.b", "a.b.corp"]),
+        ("a.b", 5, ["a.b.corp", "a.b"]),
+        ("a.b.", 5, ["a.b"]),
     ],
 )
 def test_the_search_list(name: str, ndots: int, expected: list[str]) -> None:
@@ -200,9 +204,15 @@ def test_malformed_answers_are_errors() -> None:
 def test_hosts_in_the_environment() -> None:
     """URLs with and without credentials, connection strings, and variables for a host; nothing else of the values."""
     environment = {
-        "DATABASE_URL": "postgresql+asyncpg://app:s3cret@app-db:5432/app_prod", "REDIS_URL": "redis://app-redis:6379/0", "CACHE_HOST": "cache.internal:11211",
-        "PG_DSN": "host=replica-db port=5432 user=app password=x", "PATH": "/usr/bin", "SMTP_SERVER": "not a host!", "MODE": "production",
-        "URLS": "http://a.example/x,https://[2001:db8::1]:8443/", "HUGE": "http://huge.example" + "x" * 5000,
+        "DATABASE_URL": "postgresql+asyncpg://app:s3cret@app-db:5432/app_prod",
+        "REDIS_URL": "redis://app-redis:6379/0",
+        "CACHE_HOST": "cache.internal:11211",
+        "PG_DSN": "host=replica-db port=5432 user=app password=x",
+        "PATH": "/usr/bin",
+        "SMTP_SERVER": "not a host!",
+        "MODE": "production",
+        "URLS": "http://a.example/x,https://[2001:db8::1]:8443/",
+        "HUGE": "http://huge.example" + "x" * 5000,
     }
     assert dns.hosts_in_environment(environment) == ["app-db", "app-redis", "cache.internal", "replica-db", "a.example", "2001:db8::1"]
 
@@ -219,7 +229,8 @@ def calling(tmp_path: Path, documents: list[dict[str, Any]], monkeypatch: pytest
     root = write_tree(tmp_path, {f"{etc}/resolv.conf": "nameserver 127.0.0.11\noptions ndots:0\n", f"{etc}/hosts": "127.0.0.1 localhost\n"})
     backend = Service("backend", "fastapi", {"container": "app-backend", "depends_on": ["db", "cache", "payments"]})
     others = [
-        Service("db", "postgresql", {"container": "app-db"}), Service("cache", "redis", {"container": "app-redis"}),
+        Service("db", "postgresql", {"container": "app-db"}),
+        Service("cache", "redis", {"container": "app-redis"}),
         Service("payments", "external", {"url": "https://api.payments.example/health"}),
     ]
     monkeypatch.setattr(dns, "socket_factory", lambda _ctx, _container: server.socket)
@@ -232,7 +243,9 @@ def test_names_are_resolved_as_the_container_would(tmp_path: Path, monkeypatch: 
     documents = [container_service(["DATABASE_URL=postgres://app-db/app"]), inspect_document("app-db"), inspect_document("app-redis")]
     data = dns.collect(calling(tmp_path, documents, monkeypatch, server))
     assert {name: (entry["ok"], entry["source"]) for name, entry in data["names"].items()} == {
-        "app-db": (True, "environment"), "app-redis": (True, "depends_on"), "api.payments.example": (False, "depends_on"),
+        "app-db": (True, "environment"),
+        "app-redis": (True, "depends_on"),
+        "api.payments.example": (False, "depends_on"),
     }
     assert (data["nameservers"], data["names"]["api.payments.example"]["error"]) == (["127.0.0.11"], "NXDOMAIN")
 

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Source http against real servers: good ones, slow ones, broken ones, and ones that lie."""
+
 from __future__ import annotations
 
 import socket
@@ -289,8 +290,13 @@ def test_hostile_component_names_are_bounded() -> None:
 @pytest.mark.parametrize(
     ("path", "kind", "fits"),
     [
-        ("/a.js", "application/javascript", True), ("/a.mjs", "text/javascript", True), ("/a.js", "text/html", False), ("/a.css", "text/css", True),
-        ("/a.css", "text/plain", False), ("/chunk", "text/javascript", True), ("/chunk", "text/html", False),
+        ("/a.js", "application/javascript", True),
+        ("/a.mjs", "text/javascript", True),
+        ("/a.js", "text/html", False),
+        ("/a.css", "text/css", True),
+        ("/a.css", "text/plain", False),
+        ("/chunk", "text/javascript", True),
+        ("/chunk", "text/html", False),
     ],
 )
 def test_content_types_of_assets(path: str, kind: str, fits: bool) -> None:

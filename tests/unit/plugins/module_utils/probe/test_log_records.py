@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What single log lines and groups of lines say: formats, tracebacks, signatures, known errors."""
+
 from __future__ import annotations
 
 import json
@@ -98,7 +99,7 @@ def test_tracebacks_as_structlog_writes_them() -> None:
         ("2026-11-23 14:46:33 | WARNING | shop:run:3 - slow", 30),
         ('time="2026-11-23T14:46:33Z" level=error msg="failed"', 40),
         ("2026-11-23T14:46:33Z - shop - ERROR - failed", 40),
-        ("INFO:     172.18.0.1:5 - \"GET /search?q=ERROR HTTP/1.1\" 200 OK", 20),
+        ('INFO:     172.18.0.1:5 - "GET /search?q=ERROR HTTP/1.1" 200 OK', 20),
         ("GET /ERROR/x", 0),
         ("no error here", 0),
         ("An error occurred while saving", 0),
@@ -262,9 +263,16 @@ def test_lines_about_the_same_thing_become_equal(one: str, other: str) -> None:
 @pytest.mark.parametrize(
     ("path", "route"),
     [
-        ("/api/orders/408?x=1", "/api/orders"), ("/api/orders", "/api/orders"), ("/", "/"), ("/index.html", "/index.html"), ("/users/123/posts", "/users/:id"),
-        ("/assets/index-1HBwsWHN.js", "/assets/*.js"), ("/5f0c1c1e-0000-4000-8000-5f0c1c1e0000", "/:id"), ("/api/v2/x", "/api/v2"),
-        ("/a%20b/<script>", "/:id/:id"), ("/" + "x" * 500, "/:id"),
+        ("/api/orders/408?x=1", "/api/orders"),
+        ("/api/orders", "/api/orders"),
+        ("/", "/"),
+        ("/index.html", "/index.html"),
+        ("/users/123/posts", "/users/:id"),
+        ("/assets/index-1HBwsWHN.js", "/assets/*.js"),
+        ("/5f0c1c1e-0000-4000-8000-5f0c1c1e0000", "/:id"),
+        ("/api/v2/x", "/api/v2"),
+        ("/a%20b/<script>", "/:id/:id"),
+        ("/" + "x" * 500, "/:id"),
     ],
 )
 def test_routes(path: str, route: str) -> None:
@@ -298,7 +306,7 @@ def test_routes(path: str, route: str) -> None:
         ("HTTPStatusError: Server error '503 Service Unavailable' for url 'http://app-ext:9000/quote'", ["ext_error"]),
         ("httpx.ConnectError: [Errno -2] Name or service not known", ["dns"]),
         ("ConnectionError: Error -3 connecting to app-redis:6379. Temporary failure in name resolution.", ["dns", "redis_error"]),
-        ("could not translate host name \"app-db\" to address: Name or service not known", ["dns"]),
+        ('could not translate host name "app-db" to address: Name or service not known', ["dns"]),
         ("Application startup failed. Exiting.", ["boot_failure"]),
         ("Exception in ASGI application", ["unhandled_exception"]),
         ("jwt.exceptions.ExpiredSignatureError: Signature has expired", ["token_expired"]),

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Source logs end to end, against a socket that plays the engine's log stream, and its statistics."""
+
 from __future__ import annotations
 
 import json
@@ -110,7 +111,7 @@ def test_window_and_baseline_are_counted_apart(collect: Collect) -> None:
 def test_a_new_error_is_found_in_constant_noise(collect: Collect) -> None:
     """With its place, its onset and its share."""
     noise = [entry(age, "ERROR", "retry") for age in range(4400, 0, -60)]
-    trace = 'Traceback (most recent call last):\n  File "/srv/shop/orders.py", line 42, in order_view\nKeyError: \'tier\''
+    trace = "Traceback (most recent call last):\n  File \"/srv/shop/orders.py\", line 42, in order_view\nKeyError: 'tier'"
     bugs = [entry(age, "ERROR", "Exception in ASGI application", path=f"/api/orders/{age}", status=500, exception=trace) for age in range(190, 0, -2)]
     frames = sorted(noise + bugs, key=lambda one: one[8:38])
     data = collect(LogEngine(frames))
@@ -279,8 +280,15 @@ def test_lines_that_are_no_request(line: str) -> None:
 @pytest.mark.parametrize(
     ("path", "agent", "probe"),
     [
-        ("/health", "x", True), ("/health/ready", "x", True), ("/healthz", "x", True), ("/nginx-health", "x", True), ("/api/health-insurance", "x", False),
-        ("/healthy-recipes", "x", False), ("/api/orders", "ir-triage", True), ("/api/orders", "kube-probe/1.29", True), ("/api/orders", "curl", False),
+        ("/health", "x", True),
+        ("/health/ready", "x", True),
+        ("/healthz", "x", True),
+        ("/nginx-health", "x", True),
+        ("/api/health-insurance", "x", False),
+        ("/healthy-recipes", "x", False),
+        ("/api/orders", "ir-triage", True),
+        ("/api/orders", "kube-probe/1.29", True),
+        ("/api/orders", "curl", False),
     ],
 )
 def test_probes_are_not_users(path: str, agent: str, probe: bool) -> None:

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The PostgreSQL client: passwords against published vectors, and conversations with a server that plays its part byte by byte."""
+
 from __future__ import annotations
 
 import socket

@@ -2,11 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Source postgresql: which ways are tried in which order, what is kept of each, and what a failure means."""
+
 from __future__ import annotations
 
 import json
 import os
 import socket
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +82,13 @@ def document(value: Any) -> bytes:
     return row(json.dumps(value).encode()) + READY
 
 
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A short path, for the address of a socket has at most 107 bytes and ansible-test works deep below the checkout."""
+    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
 def socket_root(tmp_path: Path) -> tuple[str, str]:
     """(root with the container's tree, path of the server's socket in it)."""
     directory = tmp_path / f"proc/{PID}/root/run/postgresql"
@@ -145,8 +155,10 @@ def test_a_full_server_leaves_the_process_titles(tmp_path: Path) -> None:
     root, path = socket_root(tmp_path)
     cgroup = f"0::/docker/{CONTAINER_ID}\n"
     titles = {
-        "101": "postgres: app app_prod 172.18.0.4(51234) idle in transaction", "102": "postgres: leaky app_prod 172.18.0.9(40000) idle",
-        "103": "postgres: leaky app_prod 172.18.0.9(40001) idle", "104": "postgres: checkpointer ",
+        "101": "postgres: app app_prod 172.18.0.4(51234) idle in transaction",
+        "102": "postgres: leaky app_prod 172.18.0.9(40000) idle",
+        "103": "postgres: leaky app_prod 172.18.0.9(40001) idle",
+        "104": "postgres: checkpointer ",
     }
     write_tree(tmp_path, {f"proc/{pid}/cmdline": title for pid, title in titles.items()} | {f"proc/{pid}/cgroup": cgroup for pid in titles})
     with unix_server(path, session(refusal=error("53300", "sorry, too many clients already"))):
@@ -297,8 +309,13 @@ def test_rates_between_two_samples() -> None:
     """The table that is read fastest is named, and a table that appeared in between does not count."""
     first, second = counters(100.0, 10, 0, {"a": 5, "b": 100}), counters(100.5, 25, 5, {"a": 1005, "b": 100, "new": 10**9}, temp=4096, deadlocks=1)
     assert pg_session.rates(first, second) == {
-        "seq_tup_read_per_s": 2000.0, "seq_tup_read_table": "a", "deadlocks": 1, "rollback_pct": 25.0, "temp_bytes_per_s": 8192.0,
-        "transactions_per_s": 40.0, "window_s": 0.5,
+        "seq_tup_read_per_s": 2000.0,
+        "seq_tup_read_table": "a",
+        "deadlocks": 1,
+        "rollback_pct": 25.0,
+        "temp_bytes_per_s": 8192.0,
+        "transactions_per_s": 40.0,
+        "window_s": 0.5,
     }
 
 

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Source redis: replies, INFO, and every state in which Redis accepts connections and refuses to work."""
+
 from __future__ import annotations
 
 import json
@@ -92,7 +93,9 @@ def server(replies: dict[str, bytes], seen: list[str] | None = None) -> Callable
 
 
 HEALTHY = {
-    "PING": b"+PONG\r\n", "INFO": bulk(info_text()), "ROLE": b"*3\r\n$6\r\nmaster\r\n:1\r\n*0\r\n",
+    "PING": b"+PONG\r\n",
+    "INFO": bulk(info_text()),
+    "ROLE": b"*3\r\n$6\r\nmaster\r\n:1\r\n*0\r\n",
     "SLOWLOG": b"*1\r\n*6\r\n:7\r\n:1795445140\r\n:250000\r\n*2\r\n$4\r\nkeys\r\n$9\r\nsession:*\r\n$14\r\n10.0.0.9:50000\r\n$0\r\n\r\n",
 }
 

@@ -103,6 +103,14 @@ def test_all_sources_run_at_the_same_time() -> None:
     assert time.monotonic() - started < 1.0
 
 
+def test_a_machine_without_a_free_thread_is_still_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert [result["ok"] for result in run([Source("one", answers(1)), Source("refused", refuses), Source("two", answers(2))])] == [True, False, True]
+
+
 @pytest.mark.parametrize(
     ("service", "sources", "expected"),
     [

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Certificates and source tls: what is served is told whatever is wrong with it, and each thing that is wrong has its own field."""
+
 from __future__ import annotations
 
 import contextlib
@@ -104,9 +105,14 @@ def test_reads_dates_names_and_issuer() -> None:
     """From the bytes as they are served."""
     certificate = x509.parse(ssl.PEM_cert_to_DER_cert(EXAMPLE))
     assert certificate.evidence(certificate.not_after - 14 * DAY) == {
-        "not_before": "2026-01-01T00:00:00.000000Z", "not_after": "2026-04-01T00:00:00.000000Z", "days_left": 14.0,
-        "subject": "C=DE, O=Bücher, CN=shop.example.com", "issuer": "C=DE, O=Bücher, CN=shop.example.com",
-        "san": ["shop.example.com", "*.example.org", "192.0.2.7", "2001:db8::7"], "self_signed": True, "fingerprint": certificate.fingerprint,
+        "not_before": "2026-01-01T00:00:00.000000Z",
+        "not_after": "2026-04-01T00:00:00.000000Z",
+        "days_left": 14.0,
+        "subject": "C=DE, O=Bücher, CN=shop.example.com",
+        "issuer": "C=DE, O=Bücher, CN=shop.example.com",
+        "san": ["shop.example.com", "*.example.org", "192.0.2.7", "2001:db8::7"],
+        "self_signed": True,
+        "fingerprint": certificate.fingerprint,
     }
     assert len(certificate.fingerprint) == 64
 
@@ -114,8 +120,17 @@ def test_reads_dates_names_and_issuer() -> None:
 @pytest.mark.parametrize(
     ("host", "covered"),
     [
-        ("shop.example.com", True), ("SHOP.example.com.", True), ("example.com", False), ("a.example.org", True), ("a.b.example.org", False),
-        ("example.org", False), (".example.org", False), ("192.0.2.7", True), ("192.0.2.8", False), ("2001:db8:0::7", True), ("[2001:db8::7]", True),
+        ("shop.example.com", True),
+        ("SHOP.example.com.", True),
+        ("example.com", False),
+        ("a.example.org", True),
+        ("a.b.example.org", False),
+        ("example.org", False),
+        (".example.org", False),
+        ("192.0.2.7", True),
+        ("192.0.2.8", False),
+        ("2001:db8:0::7", True),
+        ("[2001:db8::7]", True),
     ],
 )
 def test_which_hosts_a_certificate_is_for(host: str, covered: bool) -> None:

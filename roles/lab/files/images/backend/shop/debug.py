@@ -54,6 +54,6 @@ async def export(s: float = 10, shop: Resources = Depends(resources)) -> dict[st
 @router.api_route("/log", methods=["GET", "POST"])
 async def write(message: str, level: Literal["INFO", "WARNING", "ERROR"] = "ERROR", count: int = 1) -> dict[str, int]:
     """Write lines to the log."""
-    for _ in range(count):
+    for _line in range(count):
         getattr(log, level.lower())(message)
     return {"written": count}

@@ -33,8 +33,9 @@ class Settings:
     payments_timeout_s: float
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
-        """Raise ConfigurationError for a value that is missing or can't be used."""
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Raise ConfigurationError for a value that is missing or can't be used; the process's own environment is the default."""
+        environment = os.environ if environment is None else environment
         return cls(
             database_url=_url(environment, "DATABASE_URL"),
             redis_url=_url(environment, "REDIS_URL"),
