@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from .expressions import are_numbers, epoch, iso_time
 from .findings import clean_text
@@ -39,6 +39,7 @@ OLDEST_S = 14 * DAY_S
 FURTHEST_S = 30 * DAY_S
 
 PERCENT = 100.0
+LARGEST = 1e18
 
 
 @dataclass(frozen=True)
@@ -97,15 +98,20 @@ def _points_of_machine(document: Mapping[str, Any]) -> Iterator[Point]:
     machine = mapping(document.get("machine"))
     for mount in items(source_data(machine, "disk").get("mounts"))[:MOUNTS]:
         used, name = mount.get("used_pct"), clean_text(mount.get("mount") or "", NAME_LIMIT)
-        if used is not None and are_numbers(used) and name and not mount.get("readonly"):
+        if _sane(used) and name and not mount.get("readonly"):
             yield Point(time, host, "", "disk", name, float(used))
     whole = mapping(source_data(machine, "host").get("memory")).get("total")
     for name, service in mapping(document.get("services")).items():
         sources = mapping(mapping(service).get("sources"))
         since = epoch(source_data(sources, "container").get("started_at"))
         for measure, value in _values(sources, whole):
-            if are_numbers(value):
+            if _sane(value):
                 yield Point(time, host, clean_text(name, NAME_LIMIT), measure, "", float(value), since)
+
+
+def _sane(value: Any) -> TypeGuard[float]:
+    """Whether it is a number that can be computed with: a document may hold integers that no float can, and NaN."""
+    return are_numbers(value) and abs(value) < LARGEST
 
 
 def _values(sources: Mapping[str, Any], machine_memory: Any) -> Iterator[tuple[str, Any]]:
@@ -113,7 +119,7 @@ def _values(sources: Mapping[str, Any], machine_memory: Any) -> Iterator[tuple[s
     memory = mapping(source_data(sources, "cgroup").get("memory"))
     # Without a limit of its own a container ends where the machine's memory does.
     limit, used = memory.get("limit") or machine_memory, memory.get("working_set")
-    yield "mem", PERCENT * used / limit if used is not None and limit and are_numbers(used, limit) else None
+    yield "mem", PERCENT * used / limit if _sane(used) and _sane(limit) and limit > 0 else None
     yield "fds", mapping(source_data(sources, "process").get("fds")).get("worst_pct")
     yield "latency", mapping(source_data(sources, "logs").get("access")).get("p95_ms")
 
@@ -188,9 +194,9 @@ def _points_in(line: bytes, this_run: str) -> Iterator[Point]:
     if entry.get("schema") != SCHEMA or entry.get("run") == this_run or not isinstance(rows, list):
         return
     for row in rows[:POINTS_OF_A_RUN]:
-        if isinstance(row, list) and len(row) == 7 and are_numbers(row[0], row[5]) and all(isinstance(text, str) for text in row[1:5]):
+        if isinstance(row, list) and len(row) == 7 and _sane(row[0]) and _sane(row[5]) and all(isinstance(text, str) for text in row[1:5]):
             host, service, measure, part = row[1:5]
-            yield Point(float(row[0]), host, service, measure, part, float(row[5]), float(row[6]) if are_numbers(row[6]) else None)
+            yield Point(float(row[0]), host, service, measure, part, float(row[5]), float(row[6]) if _sane(row[6]) else None)
 
 
 # -- trends -----------------------------------------------------------------------------------------------------------------------

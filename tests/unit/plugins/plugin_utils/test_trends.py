@@ -160,6 +160,14 @@ def test_history_that_can_not_be_read_is_unknown_and_not_written_is_told(tmp_pat
     assert "can't be written" in (trends.remember([measured(0)], run) or "")
 
 
+@pytest.mark.parametrize("value", [10**400, float("nan"), float("inf"), "90", True, None, [90]])
+def test_numbers_that_are_none_are_no_points(value: Any, tmp_path: Path) -> None:
+    document = measured(0, conn=value, fds=value, disk=value, p95=value)
+    document["services"]["backend"]["sources"]["cgroup"] = answered(memory={"working_set": value, "limit": value})
+    assert trends.points_of([document]) == []
+    assert found(after(tmp_path, [measured(2), measured(1)]), document) == {}
+
+
 def test_names_from_machines_are_cleaned_before_they_are_kept(tmp_path: Path) -> None:
     document = measured(0)
     document["machine"]["disk"] = answered(
