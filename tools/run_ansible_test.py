@@ -31,8 +31,8 @@ def main(arguments: list[str]) -> int:
     synchronize(copy)
     env = environment(WORK / "home")
     # ansible-test asks git which files belong to the collection, and git must not answer for the checkout around the copy.
-    subprocess.run(["git", "init", "--quiet", "."], cwd=copy, env=env, check=True)
-    subprocess.run(["git", "add", "--all", "--force", "."], cwd=copy, env=env, check=True)
+    for command in (["init", "--quiet", "."], ["read-tree", "--empty"], ["add", "--all", "."]):
+        subprocess.run(["git", *command], cwd=copy, env=env, check=True)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     return subprocess.run(["ansible-test", arguments[0], "--python", version, *arguments[1:]], cwd=copy, env=env, check=False).returncode
 

@@ -126,7 +126,7 @@ logs:
       type: int
       sample: 140
     truncated:
-      description: Whether lines of the time span are missing; RV(logs[].truncated_reason) says why.
+      description: Whether lines of the time span are missing; C(truncated_reason) says why.
       type: bool
       sample: false
     top_error_patterns:

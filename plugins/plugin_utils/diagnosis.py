@@ -166,7 +166,7 @@ def explain_away(candidates: Sequence[Candidate], scope: Scope) -> None:
         for deeper in strong:
             if deeper is other or deeper.pattern.depth < other.pattern.depth or not accounts_for(deeper, other, scope):
                 continue
-            if deeper.pattern.depth > other.pattern.depth or not accounts_for(other, deeper, scope):
+            if deeper.pattern.depth > other.pattern.depth or not accounts_for(deeper=other, other=deeper, scope=scope):
                 other.symptom_of = deeper
                 break
 

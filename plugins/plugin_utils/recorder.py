@@ -127,7 +127,9 @@ class Recorder:
             names = {"task_host": outcome.host} if kind in ("assessment", "diagnosis") else {"host": outcome.host}
             severity = data.get("severity") if kind == "note" else None
             happened = data.get("time") if kind == "note" else None
-            self.journal.emit(kind, {**data, **names}, severity=severity, happened=happened, subject=self._subject(outcome), sync=True)
+            # Evidence and assessments can be made again, and come by the dozen: waiting for the disk each time would cost more than assessing.
+            durable = kind not in ("evidence", "assessment")
+            self.journal.emit(kind, {**data, **names}, severity=severity, happened=happened, subject=self._subject(outcome), sync=durable)
         return bool(said)
 
     def _action(self, outcome: Outcome) -> None:

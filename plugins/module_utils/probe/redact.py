@@ -22,7 +22,8 @@ _SECRETS = (
     # key = value, key: value, "key": "value", ?key=value; also my_api_key, X-Api-Key
     (
         re.compile(
-            r"(?i)((?:passwd|password|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|authorization|cookie|session[_-]?id|credential)[\w-]{0,30}"
+            r"(?i)((?:passwd|password|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|authorization|cookie"
+            r"|session[_-]?id|credential)[\w-]{0,30}"
             r"[\"']? {0,3}[=:] {0,3})(\"(?:[^\"\\]|\\.){0,2000}\"?|'(?:[^'\\]|\\.){0,2000}'?|(?!\[masked\]|(?:bearer|basic|negotiate) )[^\s,;&\"'}\])]{1,2000})"
         ),
         r"\1" + MASK,

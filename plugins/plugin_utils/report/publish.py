@@ -44,13 +44,14 @@ def publish(folder: str | os.PathLike[str]) -> Published:
 
 
 def write_whole(target: Path, text: str) -> None:
-    """Replace a file in one step: a reader sees the old text or the new one, never half of it."""
+    """Replace a file in one step: a reader sees the old text or the new one, never half of it.
+
+    Nobody waits for the disk: only the journal must survive a crash of the machine, all of this is made from it again.
+    """
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as stream:
             stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
         os.chmod(name, 0o640)
         os.replace(name, target)
     except BaseException:

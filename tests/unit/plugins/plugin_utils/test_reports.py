@@ -166,10 +166,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     target = tmp_path / "report.md"
     write_whole(target, "old")
 
-    def broken(_descriptor: int) -> None:
+    def broken(_source: str, _target: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", broken)
+    monkeypatch.setattr(os, "replace", broken)
     with pytest.raises(OSError, match="No space left"):
         write_whole(target, "new")
     assert target.read_text() == "old"

@@ -146,7 +146,7 @@ def test_a_container_is_asked_about_once() -> None:
     machine = Machine({"app": APP}, docker)
     for _number in range(3):
         with pytest.raises(SourceError, match="there is no container app"):
-            _ = Context(machine, APP).container
+            _container = Context(machine, APP).container
     assert docker.asked == ["inspect app"]
 
 
