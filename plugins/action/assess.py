@@ -25,7 +25,7 @@ class ActionModule(ActionBase):
     _requires_connection = False
     _supports_check_mode = True
     _supports_async = False
-    _VALID_ARGS = frozenset(("role", "checks", "thresholds", "only", "skip", "scope"))
+    _VALID_ARGS = frozenset(("role", "checks", "thresholds", "only", "skip", "scope", "options"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Assess one host's evidence, which is collected first where it is missing, or that of all hosts of the run."""
@@ -39,13 +39,16 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail("sre.incident_response.assess needs role and checks")
         if scope not in SCOPES:
             raise AnsibleActionFail(f"scope of sre.incident_response.assess is {scope!r}: use {' or '.join(SCOPES)}")
+        options = arguments.get("options") or {}
+        if not isinstance(options, Mapping):
+            raise AnsibleActionFail(f"options of sre.incident_response.assess is {options!r}: it must be a dictionary such as {{trend_min_span_s: 3600}}")
         try:
             checks = assessment.chosen_checks(arguments["checks"], role, arguments.get("thresholds") or {}, arguments.get("only"), arguments.get("skip"))
         except assessment.CheckError as error:
             raise AnsibleActionFail(str(error)) from error
         workspace = Workspace.current(variables, self._templar.template)
         documents, host = self._documents(scope, checks, workspace, variables)
-        findings = assessment.assess(checks, documents, role, host, workspace.path)
+        findings = assessment.assess(checks, documents, role, host, workspace.path, options)
         found = [finding.as_dict() for finding in findings]
         workspace.write_findings(role if host is None else f"{role}@{host}", {"role": role, "host": host, "findings": found})
         result.update(

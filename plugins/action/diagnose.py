@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.sre.incident_response.plugins.plugin_utils import outcome
+from ansible_collections.sre.incident_response.plugins.plugin_utils import outcome, trends
 from ansible_collections.sre.incident_response.plugins.plugin_utils.expressions import MISSING
 from ansible_collections.sre.incident_response.plugins.plugin_utils.workspace import Workspace
 
@@ -53,6 +53,9 @@ class ActionModule(ActionBase):
         if not findings:
             raise AnsibleActionFail("nothing was assessed in this run; run check roles of sre.incident_response before the diagnosis")
         diagnosed = outcome.conclude(findings, documents, patterns)
+        problem = trends.remember(documents, workspace.path)
+        if problem:
+            result["warnings"] = [problem]
         breached = outcome.breaches(findings, arguments["fail_on"])
         result.update(changed=False, incident_diagnosis=diagnosed, breached=breached > 0, msg=diagnosed["verdict"])
         result["breach"] = f"incident_fail_on is {arguments['fail_on']}: {breached} findings of that level or above; see the report" if breached else ""

@@ -48,6 +48,18 @@ options:
     type: str
     choices: [host, run]
     default: host
+  options:
+    description: Settings of what the controller works out itself.
+    type: dict
+    suboptions:
+      trend_min_span_s:
+        description: The points of a trend must be at least so many seconds apart, from the first to the last.
+        type: float
+        default: 3600
+      trend_latency_limit_ms:
+        description: Latency that counts as the end of a trend.
+        type: float
+        default: 5000
 attributes:
   check_mode:
     description: Can run in check mode, where it does the same, because it only reads.

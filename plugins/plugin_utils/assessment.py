@@ -18,6 +18,7 @@ from .estate import Estate
 from .evidence import SOURCES
 from .findings import FINDING, OK, SEVERITIES, UNKNOWN, Finding, clean_text, value_text
 from .history import previous_releases
+from .supplements import SUPPLEMENTS, supplemented
 from .text import plural
 
 __all__ = ["CheckError", "assess", "chosen_checks", "counts", "short", "sources_of"]
@@ -56,7 +57,8 @@ def sources_of(checks: Sequence[Check]) -> list[str]:
     """Names of all sources that the checks look at: those they need, and those that their expressions only mention."""
     names: set[str] = set()
     for check in checks:
-        names.update(str(need).removeprefix("machine.") for need in check.entry["needs"])
+        for need in check.entry["needs"]:
+            names.update(SUPPLEMENTS.get(str(need), (str(need).removeprefix("machine."),)))
         for text in _expressions(check):
             names.update(_WORD.findall(text))
             for fact in _DERIVED.findall(text):
@@ -71,8 +73,14 @@ def _expressions(check: Check) -> list[str]:
     return [re.sub(r"'[^']*'", "", text) for text in texts]
 
 
-def assess(checks: Sequence[Check], documents: Sequence[Mapping[str, Any]], role: str, host: str | None, run: Path) -> list[Finding]:
-    """Findings of the checks about one host's services, or about all (``host`` None). ``run`` is the folder of this run."""
+def assess(
+    checks: Sequence[Check], documents: Sequence[Mapping[str, Any]], role: str, host: str | None, run: Path, options: Mapping[str, Any] | None = None
+) -> list[Finding]:
+    """Findings of the checks about one host's services, or about all (``host`` None). ``run`` is the folder of this run.
+
+    ``options`` are settings of what the controller works out itself, such as ``trend_min_span_s``.
+    """
+    documents = supplemented(documents, {str(need) for check in checks for need in check.entry["needs"]}, run, options or {})
     used = {fact for check in checks for text in _expressions(check) for fact in _DERIVED.findall(text)}
     estate = Estate(documents, previous_releases(documents, run) if "deploy" in used else None)
     return evaluate_all(checks, list(estate.subjects(host, bool(used))), role)

@@ -49,7 +49,7 @@ class Subject:
 
     ``sources`` maps a source's name to what the probe answered (``machine.disk`` for one of the machine below a service);
     ``document`` is what expressions see; ``absent`` are sources that such a service never has; ``unavailable`` is the one
-    sentence why nothing about it could be collected.
+    sentence why nothing about it could be collected from its machine; ``elsewhere`` are sources that don't come from there.
     """
 
     service: str
@@ -60,6 +60,7 @@ class Subject:
     sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     absent: frozenset[str] = frozenset()
     unavailable: str | None = None
+    elsewhere: frozenset[str] = frozenset()
     observed_at: str | None = None
 
     @property
@@ -269,8 +270,8 @@ def evaluate_all(checks: Sequence[Check], subjects: Sequence[Subject], check_rol
     for subject in subjects:
         fitting = [check for check in checks if subject.kind in check.entry["kinds"]]
         if subject.unavailable is not None:
-            blind = [check for check in fitting if check.entry["needs"]]
-            fitting = [check for check in fitting if not check.entry["needs"]]
+            blind = [check for check in fitting if not subject.elsewhere.issuperset(check.entry["needs"])]
+            fitting = [check for check in fitting if subject.elsewhere.issuperset(check.entry["needs"])]
             if blind:
                 found.append(_not_assessed(subject, blind, check_role))
         for check in fitting:

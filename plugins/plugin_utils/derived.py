@@ -175,7 +175,7 @@ def _told_change(estate: Estate, service: Service) -> dict[str, Any]:
     remembered = estate.previous.get(service.node)
     if remembered:
         return remembered
-    for change in changes(estate, service):
+    for change in _told_changes(estate, service):
         # Without an image before, nobody has seen a predecessor: it may be the first one there.
         if change["kind"] in ("deploy", "recreate") and change["previous_image"]:
             return {"kind": "release", "previous_image": change["previous_image"]} if change["kind"] == "deploy" else {"kind": "recreate"}
@@ -222,6 +222,35 @@ def new_bugs(service: Service) -> list[dict[str, Any]]:
 
 
 def changes(estate: Estate, service: Service) -> list[dict[str, Any]]:
+    """What the machine and the deploy markers (``kind`` marker) say was changed about this service.
+
+    The nearest to the onset of errors first, without an onset the newest. ``onset_after_s`` is signed: negative when errors came first.
+    """
+    onset = _onset(estate, service)
+    found = [*_told_changes(estate, service), *_marked_changes(service)]
+    for change in found:
+        when = epoch(change["time"])
+        after = None if onset is None or when is None else round(onset - when, 1)
+        change["onset_after_s"] = after
+        change["correlated"] = after is not None and -ONSET_BEFORE_S <= after <= ONSET_AFTER_S
+
+    def distance(change: dict[str, Any]) -> float:
+        seconds = change["onset_after_s"] if onset is not None else change["age_s"]
+        return abs(seconds) if isinstance(seconds, (int, float)) else float("inf")
+
+    return sorted(found, key=distance)
+
+
+def _marked_changes(service: Service) -> list[dict[str, Any]]:
+    """The deploy markers of the service in the form of the machine's changes."""
+    kept = ("time", "age_s", "version", "who")
+    return [
+        {**{key: marker.get(key) for key in kept}, "kind": "marker", "what": clean_text(marker.get("what") or "")}
+        for marker in items(service.data("markers").get("markers"))
+    ]
+
+
+def _told_changes(estate: Estate, service: Service) -> list[dict[str, Any]]:
     """What the machine says was changed about this service, newest first.
 
     ``certificate``: the changed file is one; ``after_creation``: it was changed when the container was there already.

@@ -18,8 +18,11 @@ from .derived import derive
 from .expressions import epoch
 from .findings import clean_text
 from .shapes import mapping, source_data, texts
+from .supplements import SUPPLEMENTS
 
 CONTAINER_SOURCES = frozenset(("container", "cgroup", "process", "logs", "volume", "dns"))
+# What the controller knows without the machine; a service of which it knows nothing does not have the source.
+ELSEWHERE = frozenset(SUPPLEMENTS)
 NOT_LOOKED_AT = ("permission", "timeout", "auth", "error", "unfinished", "refused")
 
 
@@ -225,7 +228,9 @@ class Estate:
             host=machine.name,
             document=document,
             sources=sources,
+            absent=ELSEWHERE.difference(sources),
             unavailable=self._unavailable(machine),
+            elsewhere=ELSEWHERE,
             observed_at=machine.collected_at,
         )
 
@@ -245,6 +250,7 @@ class Estate:
             sources=sources,
             absent=_never_there(service),
             unavailable=self._unavailable(machine),
+            elsewhere=ELSEWHERE,
             observed_at=machine.collected_at,
         )
 
@@ -271,7 +277,8 @@ class Estate:
 
 def _never_there(service: Service) -> frozenset[str]:
     """Sources that a service of its kind and with its keys does not have, so that a check on them does not apply."""
-    missing = {"tls"} if not str(service.spec.get("url") or "").startswith("https:") else set()
+    missing = set(ELSEWHERE)
+    missing |= {"tls"} if not str(service.spec.get("url") or "").startswith("https:") else set()
     if not service.spec.get("container"):
         missing |= CONTAINER_SOURCES
     if not service.spec.get("depends_on"):

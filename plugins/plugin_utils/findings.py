@@ -29,7 +29,10 @@ def clean_text(value: object, limit: int = TEXT_LIMIT) -> str:
 
 def number_text(value: float) -> str:
     """A number as people write it: no decimals from 100 up, one from 10 up, else two, and no trailing zeros."""
-    if isinstance(value, int) or abs(value) >= 100 or float(value).is_integer():
+    if isinstance(value, int):
+        # Not formatted as a float: there are integers that none can hold.
+        return clean_text(value, 80)
+    if abs(value) >= 100 or float(value).is_integer():
         return f"{value:.0f}"
     return f"{value:.1f}".removesuffix(".0") if abs(value) >= 10 else f"{value:.2f}".rstrip("0").rstrip(".")
 

@@ -16,7 +16,7 @@ from .findings import clean_text, value_text
 
 # The kind of service that a pattern blames. "host" is a machine; the others blame whoever owns the evidence of the gate.
 ROOT_KINDS = {"backend": "fastapi", "db": "postgresql", "redis": "redis", "proxy": "nginx", "external": "external"}
-ROOTS = (*ROOT_KINDS, "host", "docker", "network", "change")
+ROOTS = (*ROOT_KINDS, "host", "docker", "network", "change", "owner")
 
 KEYS = {
     "id": str,

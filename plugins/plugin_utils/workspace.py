@@ -137,6 +137,20 @@ class Workspace:
         documents = {unquote(entry.stem): _read_json(entry) for entry in sorted(folder.glob("*.json"))}
         return {role: document for role, document in documents.items() if document is not None}
 
+    # -- what the controller itself knows ----------------------------------------------------------------------------
+
+    def write_supplement(self, name: str, document: Mapping[str, Any]) -> Path:
+        """Store what an action asked from the controller, such as metrics."""
+        target = self.path / "supplements" / f"{safe_name(name)}.json"
+        _write(target, json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
+        return target
+
+    def supplements(self) -> list[dict[str, Any]]:
+        """All documents of that sort in this run, by name."""
+        folder = self.path / "supplements"
+        documents = [_read_json(entry) for entry in sorted(folder.glob("*.json"))] if folder.is_dir() else []
+        return [document for document in documents if document is not None]
+
 
 # -- ids -----------------------------------------------------------------------------------------------------------
 

@@ -12,8 +12,8 @@ import pytest
 from ansible_collections.sre.incident_response.tests.contract import project
 
 SKELETON = ("README.md", "meta/main.yml", "meta/argument_specs.yml", "defaults/main.yml", "vars/main.yml", "tasks/main.yml")
-# What a task of a reading role may call: the two steps of reading, and what only chooses or validates them.
-READING = frozenset((f"{project.COLLECTION}.collect", f"{project.COLLECTION}.assess"))
+# What a task of a reading role may call: the steps of reading, and what only chooses or validates them.
+READING = frozenset(f"{project.COLLECTION}.{action}" for action in ("collect", "collect_metrics", "collect_markers", "assess"))
 PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "path": (str,),
@@ -114,12 +114,14 @@ def test_variables_carry_the_name_of_the_role(role: Path) -> None:
 
 @pytest.mark.parametrize("role", project.read_only_roles(), ids=lambda role: role.name)
 def test_reading_role_only_reads(role: Path) -> None:
-    """Collect and assess are the only actions: whatever else a role did could change something."""
+    """Collecting and assessing are the only actions: whatever else a role did could change something."""
     found = set()
     for path in sorted(role.glob("tasks/**/*.yml")):
         for task in project.tasks_of(project.read(path)):
             module = project.module_of(task)
-            assert module is None or module in READING, f"{project.relative(path)}: a role that only reads calls {module}; collect and assess are allowed"
+            assert module is None or module in READING, (
+                f"{project.relative(path)}: a role that only reads calls {module}; only the actions that collect and assess are allowed"
+            )
             found.add(module)
     assert f"{project.COLLECTION}.assess" in found, f"{role.name} assesses nothing"
 

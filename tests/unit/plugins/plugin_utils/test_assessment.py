@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.sre.incident_response.plugins.plugin_utils import assessment, history
 from ansible_collections.sre.incident_response.plugins.plugin_utils.estate import Node
 from ansible_collections.sre.incident_response.plugins.plugin_utils.evidence import SOURCES
+from ansible_collections.sre.incident_response.plugins.plugin_utils.supplements import SUPPLEMENTS
 from ansible_collections.sre.incident_response.tests.unit.plugins.plugin_utils import estate_samples as samples
 from ansible_collections.sre.incident_response.tests.unit.plugins.plugin_utils.estate_samples import answered, document, finding
 
@@ -39,7 +40,7 @@ def test_role_alone_collects_what_its_checks_look_at(role: str, sources: list[st
 def test_needs_of_every_check_are_sources_that_exist(role: str) -> None:
     for check in samples.checks_of(role):
         for need in check.entry["needs"]:
-            assert str(need).removeprefix("machine.") in (*SOURCES, "clock"), f"{check.raw_id} needs {need}"
+            assert str(need).removeprefix("machine.") in (*SOURCES, *SUPPLEMENTS, "clock"), f"{check.raw_id} needs {need}"
 
 
 @pytest.mark.parametrize("role", ROLES)
