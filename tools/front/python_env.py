@@ -91,6 +91,8 @@ def _create(yes: bool) -> None:
 def _install(group: str) -> None:
     lines = requirements(group)
     say(f"Installing {len(lines)} pinned requirements and what they need (pyproject.toml, group {group}); about a minute the first time")
-    command = (str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off", *lines)
+    # Compiling all of Ansible's thousands of modules takes longer than all the rest; the few that are used get compiled when they are.
+    options = ("--no-compile", "--disable-pip-version-check", "--progress-bar", "off")
+    command = (str(PYTHON), "-m", "pip", "install", *options, *lines)
     if steps.run(steps.Step("python packages", command)).failed:
         raise StopError("pip could not install the requirements (its words are above); check that this machine reaches a Python package index, then repeat")
