@@ -100,7 +100,7 @@ def test_a_request_is_data(text: str) -> None:
 def test_a_secret_is_only_on_standard_input(tmp_path: Path) -> None:
     """Neither the command line nor the answer shows it."""
     spy = tmp_path / "spy"
-    spy.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/argv\nexec {sys.executable} "$@"\n')
+    spy.write_text(f'#!/bin/sh\necho "$@" > "{tmp_path}/argv"\nexec "{sys.executable}" "$@"\n')
     spy.chmod(0o755)
     done = run({"services": {"r": {"kind": "redis", "host": "127.0.0.1", "port": 1, "login_password": "hunter2"}}, "sources": ["redis"]}, str(spy))
     answer(done)
