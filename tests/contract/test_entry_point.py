@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.sre.incident_response.tests.contract import project
-from ansible_collections.sre.incident_response.tools.front import checks, engine, lab, python_env
+from ansible_collections.sre.incident_response.tools.front import checks, engine, lab, python_env, steps
 from ansible_collections.sre.incident_response.tools.front.console import StopError
 from ansible_collections.sre.incident_response.tools.front.steps import Step, Tally, run
 
@@ -143,3 +143,11 @@ def test_every_shell_script_is_checked() -> None:
     """A script without the usual ending is found by its first line."""
     scripts = {project.relative(path) for path in project.committed_files() if (project.text_of(path) or "").startswith(("#!/bin/sh", "#!/usr/bin/env bash"))}
     assert scripts <= set(checks.shell_scripts()), f"shellcheck does not see {', '.join(sorted(scripts - set(checks.shell_scripts())))}"
+
+
+def test_step_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """One hanging step must not keep the others from being run."""
+    monkeypatch.setattr(steps, "LIMIT_S", 0.3)
+    monkeypatch.setattr(steps, "HEARTBEAT_S", 0.1)
+    assert run(Step("contract example hanging", ("sleep", "60"))).failed == 1
+    assert "because it hangs" in capsys.readouterr().out

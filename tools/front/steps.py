@@ -16,6 +16,8 @@ from .project import CACHE, ROOT, environment
 LOGS = CACHE / "logs"
 HEARTBEAT_S = 30
 TAIL_LINES = 60
+# Far beyond the longest step: what takes longer hangs.
+LIMIT_S = 2400
 # Output goes to a log file first: no colours, no links.
 PLAIN = {"NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1", "TERM": "dumb"}
 
@@ -87,15 +89,17 @@ def _execute(step: Step, log: pathlib.Path) -> int:
             return 127
         started = time.monotonic()
         try:
-            while True:
+            while (spent := time.monotonic() - started) < LIMIT_S:
                 try:
                     return process.wait(timeout=HEARTBEAT_S)
                 except subprocess.TimeoutExpired:
-                    line(f"       {step.name}: {time.monotonic() - started:.0f} s so far: {_last_line(log)}")
-        except KeyboardInterrupt:
-            process.terminate()
-            process.wait()
-            raise
+                    line(f"       {step.name}: {spent + HEARTBEAT_S:.0f} s so far: {_last_line(log)}")
+            output.write(f"\nended after {LIMIT_S} s, because it hangs\n".encode())
+            return 124
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
 
 
 def _last_line(log: pathlib.Path) -> str:
