@@ -108,6 +108,8 @@ def compare(rounds: int = ROUNDS) -> Comparison:
 @pytest.mark.bench
 def test_triage_takes_a_third_of_the_documents_commands(capsys: pytest.CaptureFixture[str]) -> None:
     """Everything at once, assessed and reported, in at most 0.35 of the time that the document's commands take."""
+    if os.environ.get("LAB_PREFIX"):
+        pytest.skip("the document's commands name the containers of the lab without a prefix")
     missing = [tool for tool in TOOLS if not shutil.which(tool)]
     if missing:
         pytest.skip(f"the document's commands need {', '.join(missing)}")

@@ -135,6 +135,13 @@ def engine() -> docker.DockerClient:
 
 
 @pytest.fixture(scope="session")
+def container(engine: docker.DockerClient) -> Callable[[str], Any]:
+    """Function that returns a container of the lab as it is now, by its plain name such as `app-db`; LAB_PREFIX chooses the lab."""
+    prefix = os.environ.get("LAB_PREFIX", "")
+    return lambda name: engine.containers.get(f"{prefix}{name}")
+
+
+@pytest.fixture(scope="session")
 def drill(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], None]:
     """Function that brings a fault into a state (`present` or `absent`) and returns when the lab shows it."""
     state_dir = tmp_path_factory.mktemp("drill") / "incidents"

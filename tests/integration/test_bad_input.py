@@ -78,9 +78,9 @@ def test_unreachable_machine(triage: Callable[..., Any], inventory_with: Callabl
     assert [finding for finding in run.report["findings"] if finding["host"] == "elsewhere" and finding["state"] != "ok"]
 
 
-def test_wrong_database_password(triage: Callable[..., Any], inventory_with: Callable[..., Path], engine: Any) -> None:
+def test_wrong_database_password(triage: Callable[..., Any], inventory_with: Callable[..., Path], container: Callable[[str], Any]) -> None:
     """A refused login names the user; nothing else suffers, and the password is written nowhere."""
-    networks = engine.containers.get("app-db").attrs["NetworkSettings"]["Networks"]
+    networks = container("app-db").attrs["NetworkSettings"]["Networks"]
     address = next(iter(networks.values()))["IPAddress"]
     login = {"container": None, "host": address, "port": 5432, "login_user": "app", "login_password": "surely-not-this-one"}
     run = triage(inventory=inventory_with({"db": login}))
@@ -107,7 +107,8 @@ def test_no_docker_permission(tmp_path: Path) -> None:
     project = Path(__file__).resolve().parents[2]
     state_dir = home / "incidents"
     line = [*drop, "ansible-playbook", "sre.incident_response.triage", "-i", str(project / "inventories/lab"), "-e", f"incident_state_dir={state_dir}"]
-    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(home), "ANSIBLE_NOCOLOR": "1", "LANG": "C.UTF-8"}
+    lab = {name: value for name, value in os.environ.items() if name.startswith("LAB_")}
+    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(home), "ANSIBLE_NOCOLOR": "1", "LANG": "C.UTF-8", **lab}
     done = subprocess.run(line, env=environment, cwd=home, capture_output=True, text=True, timeout=180, check=False)
     output = done.stdout + done.stderr
     assert "Traceback" not in output

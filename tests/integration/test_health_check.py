@@ -33,16 +33,22 @@ def test_healthy(playbook: Callable[..., Any], healthy_lab: None, tmp_path: Path
         assert name in text
 
 
-@pytest.mark.parametrize(("container", "service"), [("app-redis", "redis"), ("app-backend", "backend")])
+@pytest.mark.parametrize(("name", "service"), [("app-redis", "redis"), ("app-backend", "backend")])
 def test_service_down(
-    playbook: Callable[..., Any], engine: Any, drill: Callable[[str, str], None], healthy_lab: None, tmp_path: Path, container: str, service: str
+    playbook: Callable[..., Any],
+    container: Callable[[str], Any],
+    drill: Callable[[str, str], None],
+    healthy_lab: None,
+    tmp_path: Path,
+    name: str,
+    service: str,
 ) -> None:
     """A stopped service: exit code other than 0, no traceback, and files that are valid and name it."""
-    engine.containers.get(container).stop(timeout=1)
+    container(name).stop(timeout=1)
     try:
         run = playbook("health_check", "-e", f"health_check_output_dir={tmp_path / 'health'}")
     finally:
-        engine.containers.get(container).start()
+        container(name).start()
         drill("H01", "absent")
     assert run.rc != 0
     assert "Traceback" not in run.output

@@ -16,22 +16,22 @@ pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("healthy_lab")]
 SERVICES = ["app-proxy", "app-backend", "app-db", "app-redis", "app-ext"]
 
 
-def paths_changed(engine: Any, name: str) -> set[str]:
+def paths_changed(container: Callable[[str], Any], name: str) -> set[str]:
     """Paths in the container's own layer that differ from its image."""
-    return {entry["Path"] for entry in engine.containers.get(name).diff() or []}
+    return {entry["Path"] for entry in container(name).diff() or []}
 
 
-def started(engine: Any) -> dict[str, tuple[str, str, int]]:
+def started(container: Callable[[str], Any]) -> dict[str, tuple[str, str, int]]:
     """What a restart or recreation of a container would change."""
-    containers = {name: engine.containers.get(name).attrs for name in SERVICES}
-    return {name: (about["Id"], about["State"]["StartedAt"], about["RestartCount"]) for name, about in containers.items()}
+    attributes = {name: container(name).attrs for name in SERVICES}
+    return {name: (about["Id"], about["State"]["StartedAt"], about["RestartCount"]) for name, about in attributes.items()}
 
 
-def test_no_file_in_a_container(triage: Callable[..., Any], engine: Any) -> None:
+def test_no_file_in_a_container(triage: Callable[..., Any], container: Callable[[str], Any]) -> None:
     """The containers' file systems are the same before and after, and none was restarted."""
-    before = {name: paths_changed(engine, name) for name in SERVICES}, started(engine)
+    before = {name: paths_changed(container, name) for name in SERVICES}, started(container)
     assert triage().rc == 0
-    assert ({name: paths_changed(engine, name) for name in SERVICES}, started(engine)) == before
+    assert ({name: paths_changed(container, name) for name in SERVICES}, started(container)) == before
 
 
 def test_no_file_on_the_machine(triage: Callable[..., Any], tmp_path: Path) -> None:
@@ -42,9 +42,9 @@ def test_no_file_on_the_machine(triage: Callable[..., Any], tmp_path: Path) -> N
     assert not remote_tmp.exists()
 
 
-def test_no_write_to_redis(triage: Callable[..., Any], engine: Any) -> None:
+def test_no_write_to_redis(triage: Callable[..., Any], container: Callable[[str], Any]) -> None:
     """Redis saw no writing command from us: the counters of all commands that could write stand still while the traffic does."""
-    redis, traffic = engine.containers.get("app-redis"), engine.containers.get("app-traffic")
+    redis, traffic = container("app-redis"), container("app-traffic")
     traffic.pause()
     try:
         before = writes_to_redis(redis)
@@ -64,16 +64,22 @@ def writes_to_redis(redis: Any) -> dict[str, str]:
     return {name: number for name, number in calls.items() if name.split("|")[0] not in harmless}
 
 
-def test_no_write_to_postgresql(triage: Callable[..., Any], engine: Any) -> None:
-    """No row of the application's tables was written or locked by us, and no transaction that assigns an id was begun."""
-    database, traffic = engine.containers.get("app-db"), engine.containers.get("app-traffic")
+def test_no_write_to_postgresql(triage: Callable[..., Any], container: Callable[[str], Any]) -> None:
+    """Triage begins no transaction that writes: those, and only those, are given an id."""
+    database, traffic = container("app-db"), container("app-traffic")
     traffic.pause()
     try:
-        before = sql(database, "SELECT pg_snapshot_xmax(pg_current_snapshot())")
-        assert triage().rc == 0
-        assert sql(database, "SELECT pg_snapshot_xmax(pg_current_snapshot())") == before
+        # Autovacuum or a request that was on its way may write meanwhile. What triage itself wrote would show every time.
+        assert any(transactions_during(triage, database) == 0 for _attempt in range(3))
     finally:
         traffic.unpause()
+
+
+def transactions_during(triage: Callable[..., Any], database: Any) -> int:
+    """How many transaction ids were given out while triage ran."""
+    before = int(sql(database, "SELECT pg_snapshot_xmax(pg_current_snapshot())"))
+    assert triage().rc == 0
+    return int(sql(database, "SELECT pg_snapshot_xmax(pg_current_snapshot())")) - before
 
 
 def sql(database: Any, query: str) -> str:
