@@ -16,6 +16,7 @@ from ansible_collections.sre.incident_response.plugins.plugin_utils.checks impor
 from ansible_collections.sre.incident_response.plugins.plugin_utils.patterns import pattern_problems
 from ansible_collections.sre.incident_response.tests.contract import project
 
+SERVICES = ("proxy", "backend", "db", "redis", "ext", "machine")
 SEVERITIES = ("info", "warning", "critical")
 
 
@@ -95,13 +96,74 @@ def test_pattern_proposes_a_known_mitigation(name: str) -> None:
     assert not unknown, f"patterns/{name}.yml proposes {', '.join(unknown)}, which no check names"
 
 
+def tops_of(expect: dict[str, Any]) -> list[str]:
+    """The patterns that may come first; none when nothing is wrong."""
+    top = expect["top"]
+    return top if isinstance(top, list) else [] if top is None else [top]
+
+
+@pytest.mark.parametrize("name", project.faults())
+def test_fault_says_everything_that_is_read(name: str) -> None:
+    """The drill, the scenarios and the accuracy bench read the same data: a key that is misspelt would just be missing."""
+    fault = project.faults()[name]
+    keys = {"id", "title", "expect", "mitigation", "safe_actions", "trap", "dirty", "last_s", "parameters", "variants"}
+    assert set(fault) == keys, f"fault {name} has keys too few or too many: {sorted(set(fault) ^ keys)}"
+    expected = {"top", "also", "service", "findings"}
+    assert set(fault["expect"]) == expected, f"expect of fault {name} has keys too few or too many: {sorted(set(fault['expect']) ^ expected)}"
+    assert set(fault["dirty"]) <= {"proxy", "backend", "db", "redis", "ext"}, f"fault {name} makes an unknown container dirty: {fault['dirty']}"
+    assert fault["last_s"] >= 0
+
+
+@pytest.mark.parametrize("name", project.faults())
+def test_fault_says_where_the_cause_lies(name: str) -> None:
+    """An incident lies somewhere and has an answer; a healthy state has neither cause nor action."""
+    fault = project.faults()[name]
+    expect = fault["expect"]
+    if not tops_of(expect):
+        assert expect["service"] is None, f"fault {name} names a service although nothing is wrong"
+        assert fault["safe_actions"] == [], f"fault {name} allows an action although nothing is wrong"
+        assert "critical" not in expect["findings"].values(), f"fault {name} expects a critical finding although nothing is wrong"
+        return
+    assert expect["service"] in SERVICES, f"fault {name} lies in {expect['service']}, which is none of {', '.join(SERVICES)}"
+    assert expect["findings"], f"fault {name} is an incident without findings"
+    known = {action["mitigation"] for pattern in project.patterns().values() for action in actions_of(pattern)}
+    known |= {check.entry.get("mitigation") for check, _role in project.checks().values()}
+    unknown = sorted(set(fault["safe_actions"]) - known)
+    assert not unknown, f"fault {name} allows {', '.join(unknown)}, which nothing proposes"
+
+
+@pytest.mark.parametrize("name", project.faults())
+def test_fault_has_three_variants(name: str) -> None:
+    """The accuracy bench injects each of them, so each has to be another one and to name parameters that exist."""
+    fault = project.faults()[name]
+    variants = fault["variants"]
+    assert len(variants) == 3, f"fault {name} has {len(variants)} variants instead of 3"
+    for variant in variants:
+        unknown = sorted(set(variant) - set(fault["parameters"]))
+        assert not unknown, f"a variant of fault {name} sets {', '.join(unknown)}, which is no parameter of it"
+    injected = [{**fault["parameters"], **variant} for variant in variants]
+    same = [variant for number, variant in enumerate(injected) if variant in injected[:number]]
+    assert not same, f"fault {name} has the same variant twice: {same}"
+
+
+@pytest.mark.parametrize("name", project.faults())
+def test_parameters_of_a_fault_are_used(name: str) -> None:
+    """A parameter that no task reads varies nothing. What takes a fault back must not need to know how it was injected."""
+    folder = project.ROOT / "roles/drill/tasks/faults" / name
+    inject, revert = ((folder / file).read_text(encoding="utf-8") for file in ("inject.yml", "revert.yml"))
+    shared = (project.ROOT / "roles/drill/vars/main.yml").read_text(encoding="utf-8")
+    unused = [parameter for parameter in project.faults()[name]["parameters"] if f"__drill_parameters.{parameter}" not in inject + shared]
+    assert not unused, f"fault {name}: no task reads {', '.join(unused)}"
+    assert "__drill_parameters" not in revert, f"{name}/revert.yml reads parameters, which are not given when a fault is taken back"
+
+
 @pytest.mark.parametrize("name", project.faults())
 def test_fault_expects_what_triage_can_find(name: str) -> None:
     """What a drill expects must exist, or the scenario could never pass."""
     expect = project.faults()[name]["expect"]
-    for pattern in [expect["top"], *(expect.get("also") or [])]:
-        assert pattern is None or pattern in project.patterns(), f"fault {name} expects the unknown pattern {pattern}"
-    for check_id, severity in (expect.get("findings") or {}).items():
+    for pattern in [*tops_of(expect), *expect["also"]]:
+        assert pattern in project.patterns(), f"fault {name} expects the unknown pattern {pattern}"
+    for check_id, severity in expect["findings"].items():
         assert known_check(check_id), f"fault {name} expects a finding of the unknown check {check_id}"
         assert severity in SEVERITIES, f"fault {name} expects {check_id} with the unknown severity {severity}"
 
@@ -116,11 +178,12 @@ def test_fault_can_be_injected_and_taken_back(name: str) -> None:
         assert project.read(path), f"{project.relative(path)} does nothing"
 
 
-def test_every_fault_has_a_scenario() -> None:
-    """The molecule scenario of a fault has its id in small letters."""
+def test_every_scenario_has_a_fault() -> None:
+    """The molecule scenario of a fault has its id in small letters. Faults without one are run by the accuracy bench alone."""
     scenarios = {path.parent.name for path in (project.ROOT / "molecule").glob("*/molecule.yml")} - {"default"}
     faults = {name.lower() for name in project.faults()}
-    assert scenarios == faults, f"without scenario: {sorted(faults - scenarios)}; without fault: {sorted(scenarios - faults)}"
+    assert scenarios, "no fault has a scenario"
+    assert scenarios <= faults, f"without fault: {sorted(scenarios - faults)}"
 
 
 def test_no_orphaned_fault_tasks() -> None:

@@ -12,7 +12,7 @@ EAGER_S = 45.0
 
 
 def main() -> None:
-    """Needs DATABASE_URL, which is the shop's own."""
+    """Needs DATABASE_URL; an empty name is a client that does not say what it is."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", default="leaky")
     parser.add_argument("--seconds", type=float, default=900.0)
