@@ -1,16 +1,18 @@
 """Stand-in for a payment provider that can be told to misbehave.
 
 GET /health, GET /quote         answer as the current mode says
-POST /admin?mode=MODE           switches the mode: ok, 503, 429, slow (answers after 4 s) or hang (accepts, never answers)
+POST /admin?mode=MODE           switches the mode: ok, slow (answers after 4 s), hang (accepts, never answers) or a status from 400 to 599
 GET /admin                      names the current mode
 """
 
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from datetime import UTC, datetime
+from http.client import responses
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -23,7 +25,16 @@ ANSWERS = {
     "/health": {"status": "ok"},
     "/quote": {"sku": "sku-1", "price": "9.90", "currency": "EUR"},
 }
-MODES = ("ok", "503", "429", "slow", "hang")
+MODES = ("ok", "slow", "hang")
+BAD_STATUS = re.compile(r"[45][0-9][0-9]")
+
+# Only for this one: a 503 with the header would tell callers when to come back, which a provider that is down can't.
+RETRY_LATER = ("429",)
+
+
+def reason_of(mode: str) -> str:
+    """What the status is called; private ones have no name."""
+    return responses.get(int(mode), "error").lower()
 
 
 class Mode:
@@ -77,8 +88,8 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(404, {"error": "not found"})
             return
         mode = parse_qs(url.query).get("mode", [""])[-1]
-        if mode not in MODES:
-            self.answer(400, {"error": f"unknown mode, use one of {', '.join(MODES)}"})
+        if mode not in MODES and not BAD_STATUS.fullmatch(mode):
+            self.answer(400, {"error": f"unknown mode, use one of {', '.join(MODES)} or a status from 400 to 599"})
             return
         MODE.switch(mode)
         log("mode switched", mode=mode)
@@ -86,10 +97,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer_in_mode(self, body: dict[str, str]) -> None:
         mode = MODE.name
-        if mode == "503":
-            self.answer(503, {"error": "service unavailable"})
-        elif mode == "429":
-            self.answer(429, {"error": "too many requests"}, {"Retry-After": "30"})
+        if mode in RETRY_LATER:
+            self.answer(int(mode), {"error": reason_of(mode)}, {"Retry-After": "30"})
+        elif BAD_STATUS.fullmatch(mode):
+            self.answer(int(mode), {"error": reason_of(mode)})
         elif mode == "hang":
             MODE.wait_while("hang", HANG_LIMIT_S)
             if MODE.name != "hang":

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends
 
+from .release import quote_view
 from .resources import Resources, resources
 
 router = APIRouter(prefix="/api/quote")
@@ -15,4 +16,4 @@ router = APIRouter(prefix="/api/quote")
 async def quote(shop: Resources = Depends(resources)) -> dict[str, Any]:
     response = await shop.payments.get("/quote")
     response.raise_for_status()
-    return response.json()
+    return quote_view(response.json(), shop.settings.break_features)
