@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .context import Machine
+from .context import Machine, SourceError
 
 # Events of `docker exec` and of health checks are left out: they are many and say nothing here.
 ACTIONS = ["create", "start", "die", "kill", "stop", "oom", "restart", "destroy", "pause", "unpause", "rename", "update"]
@@ -37,6 +37,22 @@ def container_name(entry: dict[str, Any]) -> str:
     names = [str(name).lstrip("/") for name in entry.get("Names") or []]
     own = [name for name in names if "/" not in name]
     return (own or names or [str(entry.get("Id"))[:12]])[0]
+
+
+def containers_by_address(machine: Machine) -> dict[str, str]:
+    """``{address: container name}`` of all Docker networks, to name who is behind a connection; empty when the engine can't be asked."""
+    try:
+        entries = container_list(machine)
+    except SourceError:
+        return {}
+    owners = {}
+    for entry in entries:
+        networks = (entry.get("NetworkSettings") or {}).get("Networks") or {}
+        for network in networks.values():
+            for key in ("IPAddress", "GlobalIPv6Address"):
+                if network.get(key):
+                    owners[str(network[key])] = container_name(entry)
+    return owners
 
 
 def container_events(machine: Machine) -> list[Event]:

@@ -14,6 +14,8 @@ from typing import Any
 
 from .context import Context
 
+MOST_CLIENTS = 10
+
 # With cluster_name set there is one more word: "postgres: 15/main: app app_prod [local] idle".
 _SESSION = re.compile(r"^postgres: (?:\S+: )?(?P<user>\S+) (?P<database>\S+) (?P<client>\[local\]|\S+\(\d+\)) (?P<state>.+)$")
 
@@ -39,9 +41,10 @@ def state_of(activity: str) -> str:
 
 
 def process_titles(ctx: Context, container_id: str | None) -> dict[str, Any] | None:
-    """``{count by_user by_state}`` of the sessions of one server, or None when /proc can't be read.
+    """``{count by_user by_state by_client}`` of the sessions of one server, or None when /proc can't be read.
 
-    With a container only its processes count, without one only processes outside any container.
+    With a container only its processes count, without one only processes outside any container. ``by_client`` has the form of the snapshot's
+    ``connections.by_client`` as far as titles tell.
     """
     sessions = []
     try:
@@ -62,7 +65,29 @@ def process_titles(ctx: Context, container_id: str | None) -> dict[str, Any] | N
             sessions.append(session)
     if not seen:
         return None
-    return {"count": len(sessions), "by_user": _count(sessions, "user"), "by_state": _count(sessions, "state")}
+    return {"count": len(sessions), "by_user": _count(sessions, "user"), "by_state": _count(sessions, "state"), "by_client": clients(sessions)}
+
+
+def clients(sessions: list[dict[str, str]]) -> list[dict[str, Any]]:
+    """``[{datname usename client n active idle idle_in_xact}]`` of parsed titles, who holds most first."""
+    held: dict[tuple[str, str, str], dict[str, int]] = {}
+    for session in sessions:
+        client = "local" if session["client"] == "[local]" else session["client"].rpartition("(")[0]
+        states = held.setdefault((session["database"], session["user"], client), {})
+        states[session["state"]] = states.get(session["state"], 0) + 1
+    rows = [
+        {
+            "datname": database,
+            "usename": user,
+            "client": client,
+            "n": sum(states.values()),
+            "active": states.get("active", 0) + states.get("waiting", 0),
+            "idle": states.get("idle", 0),
+            "idle_in_xact": states.get("idle in transaction", 0),
+        }
+        for (database, user, client), states in held.items()
+    ]
+    return sorted(rows, key=lambda row: -row["n"])[:MOST_CLIENTS]
 
 
 def _belongs(cgroup: str, container_id: str | None) -> bool:

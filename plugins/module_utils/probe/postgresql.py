@@ -15,6 +15,7 @@ import time
 from typing import Any
 
 from .context import Container, Context, Service, SourceError
+from .events import containers_by_address
 from .pg_session import MAINTENANCE_DATABASE, SETTINGS, Login, Session, normalized, rates
 from .pg_titles import process_titles
 from .pg_wire import PgError
@@ -68,6 +69,7 @@ def collect(ctx: Context) -> dict[str, Any]:
 
     failures = climb(ctx, service, container, data)
     if data["up"]:
+        name_clients(ctx, data["snapshot"]["connections"].get("by_client") or [])
         return data
     worst = most_telling(failures)
     if worst.kind in ("auth", "looking"):
@@ -75,15 +77,28 @@ def collect(ctx: Context) -> dict[str, Any]:
         raise SourceError("auth" if worst.kind == "auth" else "permission", data["login_refused"] or worst.reason)
     if container or is_local(service.spec):
         data["process_titles"] = process_titles(ctx, container.id if container else None)
+        name_clients(ctx, (data["process_titles"] or {}).get("by_client") or [])
     data["error"] = {"sqlstate": worst.sqlstate or None, "message": worst.reason, "class": worst.kind if worst.kind in CLASSES else "other"}
     data["snapshot_reason"] = worst.reason
     return data
 
 
+def name_clients(ctx: Context, rows: list[dict[str, Any]]) -> None:
+    """Add ``container`` to each row: the name of the container on this machine that the session comes from, else None."""
+    remote = any(row.get("client") not in (None, "local") for row in rows)
+    owners = containers_by_address(ctx.machine) if remote else {}
+    for row in rows:
+        row["container"] = owners.get(str(row.get("client")))
+
+
 def climb(ctx: Context, service: Service, container: Container | None, data: dict[str, Any]) -> list[Failure]:
     """Try one login after the other until one answers, and fill ``data``; returns what went wrong on the way."""
     failures: list[Failure] = []
+    full_for: set[str] = set()
     for login in logins(ctx, service, container):
+        if login.way == "exec" and login.user in full_for:
+            # psql would be told the same over the same socket, and a server in trouble needs no more processes.
+            continue
         started = time.monotonic()
         failure = try_login(ctx, login, container, data)
         record(data, login, failure)
@@ -92,6 +107,8 @@ def climb(ctx: Context, service: Service, container: Container | None, data: dic
             data["connect_ms"] = data["connect_ms"] or round((time.monotonic() - started) * 1000, 1)
             return failures
         failures.append(failure)
+        if failure.kind == "too_many" and login.way == "socket":
+            full_for.add(login.user)
         if failure.kind == "auth" and login.user == service.spec.get("login_user") and not data["login_refused"]:
             data["login_refused"] = (
                 f"PostgreSQL refused user {login.user}{f' ({failure.sqlstate})' if failure.sqlstate else ''}; check login_password of service {service.name}"

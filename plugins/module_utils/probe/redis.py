@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from .context import Container, Context, Service, SourceError
+from .events import containers_by_address
 from .procfs import TCP_ESTABLISHED, hex_address
 from .reach import container_of, down_reason, is_local, named, network_failure, socket_below, tcp_addresses
 from .redact import sample
@@ -42,6 +43,7 @@ UNKNOWN = {
     "slowlog": None,
     "role": None,
     "peers": None,
+    "peer_containers": None,
 }
 
 
@@ -78,7 +80,18 @@ def collect(ctx: Context) -> dict[str, Any]:
     if data["reply_class"] == "maxclients":
         data["clients_pct"] = 100.0
         data["peers"] = peers(ctx, container, int(service.spec.get("port") or PORT))
+        data["peer_containers"] = by_container(ctx, data["peers"] or {})
     return data
+
+
+def by_container(ctx: Context, counts: dict[str, int]) -> dict[str, int]:
+    """The same counts by name of the container on this machine that has the address; other addresses are left out."""
+    owners = containers_by_address(ctx.machine) if counts else {}
+    named_counts: dict[str, int] = {}
+    for address, count in counts.items():
+        if address in owners:
+            named_counts[owners[address]] = named_counts.get(owners[address], 0) + count
+    return named_counts
 
 
 def addresses(ctx: Context, service: Service, container: Container | None) -> list[tuple[str, Any]]:

@@ -179,13 +179,14 @@ def connection_leak(e: Evidence) -> None:
 
 def slots_taken_and_no_way_in(e: Evidence) -> None:
     connection_leak(e)
+    leaky = {"datname": "app_prod", "usename": "app", "client": "172.18.0.9", "container": "app-worker", "n": 90, "active": 0, "idle": 90, "idle_in_xact": 0}
     e.data("db", "postgresql").update(
         up=False,
         snapshot=None,
         snapshot_reason="too many clients",
         error={"sqlstate": "53300", "message": "too many clients", "class": "too_many"},
-        attempts=[{"way": "tcp", "user": "app", "ok": False, "reason": "too many clients", "sqlstate": "53300"}],
-        process_titles={"count": 97, "by_user": {"app": 97}, "by_state": {"idle": 97}},
+        attempts=[{"way": "socket", "user": "postgres", "ok": False, "reason": "too many clients", "sqlstate": "53300"}],
+        process_titles={"count": 97, "by_user": {"app": 97}, "by_state": {"idle": 97}, "by_client": [leaky]},
     )
 
 
@@ -380,7 +381,11 @@ CASES: list[tuple[Callable[[Evidence], None], str, dict[str, str]]] = [
             "logs.errors.onset": "info",
         },
     ),
-    (slots_taken_and_no_way_in, "db_connections_exhausted", {"pg.conn.used_pct": "critical", "pg.conn.refused": "critical"}),
+    (
+        slots_taken_and_no_way_in,
+        "db_connections_exhausted",
+        {"pg.conn.used_pct": "critical", "pg.conn.refused": "critical", "pg.conn.no_admin_slot": "critical", "pg.conn.leak": "critical"},
+    ),
     (
         slow_queries,
         "db_slow_queries",
@@ -465,6 +470,17 @@ def test_recorded_healthy_stack_is_silent(tmp_path: Path) -> None:
     assert (result["diagnosis"], result["severity"], result["verdict"]) == ([], None, "no incident found")
     assert result["exonerated"] == [f"{name} on web1" for name in HEALTHY["services"]] + ["machine web1"]
     assert len(findings) > 200
+
+
+def test_without_any_slot_the_client_is_named_and_no_session_is_needed(tmp_path: Path) -> None:
+    evidence = Evidence()
+    slots_taken_and_no_way_in(evidence)
+    findings = assessed(evidence, tmp_path)
+    leak = next(one for one in findings if one.id == "pg.conn.leak")
+    assert leak.summary == "role app at app-worker (172.18.0.9) holds 90 idle sessions, 92.8 % of all slots"
+    action = outcome.conclude(findings, [evidence.document], PATTERNS)["proposals"][0]
+    assert (action["mitigation"], action["command"]) == ("report_only", "docker top app-db -eo pid,lstart,args")
+    assert action["target"]["client_container"] == "app-worker"
 
 
 @pytest.mark.parametrize(("fault", "top", "expected"), CASES, ids=[case[0].__name__ for case in CASES])

@@ -31,6 +31,7 @@ from ansible_collections.sre.incident_response.tests.unit.plugins.module_utils.p
 
 SNAPSHOT = {"server": {"database": "app_prod"}, "locks": {"waiters": [{"pid": 1, "blocked_by": None}], "roots": None}, "connections": {"used_pct": 12}}
 RESOURCES = {"pg_snapshot.sql": "SELECT snapshot;"}
+CLIENT = {"datname": "app_prod", "active": 0, "idle": 0, "idle_in_xact": 0}
 
 
 class Engine:
@@ -45,7 +46,9 @@ class Engine:
     def inspect(self, _name: str) -> dict[str, Any]:
         return self.document
 
-    def get_json(self, _path: str, _query: dict[str, Any] | None = None) -> Any:
+    def get_json(self, path: str, _query: dict[str, Any] | None = None) -> Any:
+        if path == "/containers/json":
+            return [{"Id": "w", "Names": ["/app-worker"], "NetworkSettings": {"Networks": {"appnet": {"IPAddress": "172.18.0.9"}}}}]
         return {"memory_stats": self.memory}
 
     def exec_argv(self, _container: Container, argv: list[str], **_options: Any) -> ExecResult:
@@ -165,7 +168,14 @@ def test_a_full_server_leaves_the_process_titles(tmp_path: Path) -> None:
         data = postgresql.collect(context({"container": "app-db"}, root=root))
     assert data["up"] is False
     assert data["error"] == {"sqlstate": "53300", "message": "sorry, too many clients already", "class": "too_many"}
-    assert data["process_titles"] == {"count": 3, "by_user": {"leaky": 2, "app": 1}, "by_state": {"idle": 2, "idle in transaction": 1}}
+    titles = data["process_titles"]
+    assert (titles["count"], titles["by_user"], titles["by_state"]) == (3, {"leaky": 2, "app": 1}, {"idle": 2, "idle in transaction": 1})
+    assert titles["by_client"] == [
+        {**CLIENT, "usename": "leaky", "client": "172.18.0.9", "container": "app-worker", "n": 2, "idle": 2},
+        {**CLIENT, "usename": "app", "client": "172.18.0.4", "container": None, "n": 1, "idle_in_xact": 1},
+    ]
+    # psql in the container would only be told the same.
+    assert [attempt["way"] for attempt in data["attempts"]] == ["socket"]
 
 
 def test_a_server_that_starts_is_not_asked_in_other_ways(tmp_path: Path) -> None:
