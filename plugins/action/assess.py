@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -16,6 +17,8 @@ from ansible_collections.sre.incident_response.plugins.plugin_utils.expressions 
 from ansible_collections.sre.incident_response.plugins.plugin_utils.workspace import Workspace
 
 SCOPES = ("host", "run")
+CHECKS_FILE = "files/checks.yml"
+FOR_EVERY_ROLE = {"only": "incident_checks", "skip": "incident_checks_skip", "scope": "incident_scope"}
 
 
 class ActionModule(ActionBase):
@@ -33,17 +36,19 @@ class ActionModule(ActionBase):
         if MISSING is not None:
             raise AnsibleActionFail(f"sre.incident_response.assess needs the Python package jmespath on the controller ({MISSING}); pip install jmespath")
         # Not validate_argument_spec: it copies every entry deeply, which costs more than all checks together.
-        arguments, variables = self._task.args, task_vars or {}
-        role, scope = str(arguments.get("role") or ""), arguments.get("scope", "host")
-        if not role or not arguments.get("checks"):
-            raise AnsibleActionFail("sre.incident_response.assess needs role and checks")
+        variables = task_vars or {}
+        role = str(self._task.args.get("role") or "")
+        if not role:
+            raise AnsibleActionFail("sre.incident_response.assess needs role")
+        scope = self._setting("scope", role, variables) or "host"
         if scope not in SCOPES:
             raise AnsibleActionFail(f"scope of sre.incident_response.assess is {scope!r}: use {' or '.join(SCOPES)}")
-        options = arguments.get("options") or {}
+        options = self._task.args.get("options") or {}
         if not isinstance(options, Mapping):
             raise AnsibleActionFail(f"options of sre.incident_response.assess is {options!r}: it must be a dictionary such as {{trend_min_span_s: 3600}}")
+        thresholds, only, skip = (self._setting(name, role, variables) for name in ("thresholds", "only", "skip"))
         try:
-            checks = assessment.chosen_checks(arguments["checks"], role, arguments.get("thresholds") or {}, arguments.get("only"), arguments.get("skip"))
+            checks = assessment.chosen_checks(self._checks(role), role, thresholds or {}, only, skip)
         except assessment.CheckError as error:
             raise AnsibleActionFail(str(error)) from error
         workspace = Workspace.current(variables, self._templar.template)
@@ -55,6 +60,23 @@ class ActionModule(ActionBase):
             changed=False, incident_assessment={"role": role, "findings": found}, findings=assessment.short(findings), msg=assessment.counts(findings)
         )
         return result
+
+    def _setting(self, name: str, role: str, variables: Mapping[str, Any]) -> Any:
+        """The argument, else the role's variable ``<role>_<name>``, else the one that counts for every role; None when nobody set it.
+
+        Looked up here and not by a template per argument in every role: those took longer than the checks.
+        """
+        places = (self._task.args, name), (variables, f"{role}_{name}"), (variables, FOR_EVERY_ROLE.get(name, ""))
+        found = (where[key] for where, key in places if where.get(key) is not None)
+        return self._templar.template(next(found, None))
+
+    def _checks(self, role: str) -> Any:
+        """The argument, else the path of the file that the task's own role keeps its checks in."""
+        if self._task.args.get("checks"):
+            return self._task.args["checks"]
+        if self._task._role is None:
+            raise AnsibleActionFail(f"sre.incident_response.assess needs checks for {role}: outside of a role nothing else tells what to look at")
+        return str(Path(self._task._role._role_path) / CHECKS_FILE)
 
     def _documents(self, scope: str, checks: Any, workspace: Workspace, variables: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str | None]:
         """Evidence to look at, and the one host to assess (None: all of them)."""

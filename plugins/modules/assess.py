@@ -22,32 +22,35 @@ options:
     type: str
     required: true
   checks:
-    description: A list of check entries, or the path of a YAML file on the controller that holds one.
+    description:
+      - A list of check entries, or the path of a YAML file on the controller that holds one.
+      - The default is C(files/checks.yml) of the role that the task is in. Required outside of a role.
     type: raw
-    required: true
   thresholds:
     description:
       - Other numbers for single checks, by id and level, such as a V(warning) of 70 for C(pg.conn.used_pct). V(null) switches a level off.
       - An unknown id or level fails.
+      - The default is the variable named like the role with C(_thresholds) after it, else nothing.
     type: dict
-    default: {}
   only:
-    description: Globs of check ids. Only these checks are made; an empty list means all.
+    description:
+      - Globs of check ids. Only these checks are made; an empty list means all.
+      - The default is the variable named like the role with C(_only) after it, else C(incident_checks), else all.
     type: list
     elements: str
-    default: []
   skip:
-    description: Globs of check ids that are left out.
+    description:
+      - Globs of check ids that are left out.
+      - The default is the variable named like the role with C(_skip) after it, else C(incident_checks_skip), else nothing.
     type: list
     elements: str
-    default: []
   scope:
     description:
       - V(host) assesses the host of the task. What its checks need and this run does not have yet is collected first.
       - V(run) assesses every host whose evidence was collected in this run, and fails when there is none.
+      - The default is the variable named like the role with C(_scope) after it, else C(incident_scope), else V(host).
     type: str
     choices: [host, run]
-    default: host
   options:
     description: Settings of what the controller works out itself.
     type: dict

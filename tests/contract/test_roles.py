@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from ansible_collections.sre.incident_response.tests.contract import project
 
-SKELETON = ("README.md", "meta/main.yml", "meta/argument_specs.yml", "defaults/main.yml", "vars/main.yml", "tasks/main.yml")
+SKELETON = ("README.md", "meta/main.yml", "meta/argument_specs.yml", "defaults/main.yml", "tasks/main.yml")
 # What a task of a reading role may call: the steps of reading, and what only chooses or validates them.
-READING = frozenset(f"{project.COLLECTION}.{action}" for action in ("collect", "collect_metrics", "collect_markers", "assess"))
+# An included file lies in the same role, so that it is looked at too.
+READING = frozenset(("ansible.builtin.include_tasks", *(f"{project.COLLECTION}.{action}" for action in ("collect", "collect_metrics", "collect_markers", "assess"))))
 PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "path": (str,),
@@ -108,7 +109,8 @@ def test_variables_carry_the_name_of_the_role(role: Path) -> None:
     """Variables are global in Ansible: the prefix is all that keeps roles apart."""
     public = [name for name in defaults(role) if not name.startswith(f"{role.name}_")]
     assert not public, f"{role.name}/defaults/main.yml sets {', '.join(public)} without the prefix {role.name}_"
-    internal = [name for name in project.read(role / "vars/main.yml") if not name.startswith(f"__{role.name}_")]
+    settings = role / "vars/main.yml"
+    internal = [name for name in (project.read(settings) if settings.is_file() else {}) if not name.startswith(f"__{role.name}_")]
     assert not internal, f"{role.name}/vars/main.yml sets {', '.join(internal)} without the prefix __{role.name}_"
 
 
