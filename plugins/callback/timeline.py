@@ -30,6 +30,7 @@ extends_documentation_fragment:
 
 import atexit
 import functools
+import gc
 import getpass
 import os
 import platform
@@ -116,6 +117,8 @@ class CallbackModule(CallbackBase):
 
     @guarded
     def v2_playbook_on_start(self, playbook: Any) -> None:
+        # What is loaded by now stays until the end. Frozen, it is neither looked through again nor copied into every worker: a tenth of the run.
+        gc.freeze()
         self._playbook = str(getattr(playbook, "_file_name", "") or "")
 
     @guarded

@@ -8,6 +8,7 @@ Replacements contain no quote and no backslash, so a JSON document inside a stri
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections import Counter
@@ -276,6 +277,7 @@ def _value_end(text: str, match: re.Match[str]) -> int:
     return line_end if line_end >= 0 else len(text)
 
 
+@functools.lru_cache(maxsize=4096)  # thousands of findings have the same few keys
 def is_secret_key(key: str) -> bool:
     """Say whether the value under this key of a dictionary is a secret by its name ("login_password", "X-Api-Key")."""
     return bool(_SECRET_KEY.search(key))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import markupsafe
 from ansible_collections.sre.incident_response.plugins.plugin_utils.findings import FINDING, UNKNOWN
 from ansible_collections.sre.incident_response.plugins.plugin_utils.record import Record, age, grouped, run_notice
 from ansible_collections.sre.incident_response.plugins.plugin_utils.report.view import began, machines_line, next_step, place, reasons, where
+from jinja2.bccache import Bucket
 
 _TEMPLATES = Path(__file__).parent / "templates"
 # Only web addresses become links: a job's URL comes from the environment, but may still be anything.
@@ -48,6 +50,7 @@ def render(record: Record) -> str:
     script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
+        bytecode_cache=_compiled_templates(),
         autoescape=True,  # always: the suffix .j2 would defeat select_autoescape
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -80,6 +83,22 @@ def render(record: Record) -> str:
         script=markupsafe.Markup(script),  # noqa: S704
         policy=policy(style, script),
     )
+
+
+class _CompiledTemplates(jinja2.FileSystemBytecodeCache):
+    """jinja2's own cache, in a temporary folder that only this user may write. A full one must not cost the report."""
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        with contextlib.suppress(OSError):
+            super().dump_bytecode(bucket)
+
+
+def _compiled_templates() -> jinja2.BytecodeCache | None:
+    """Return a cache of compiled templates; None where there is no safe folder for one."""
+    try:
+        return _CompiledTemplates()
+    except (OSError, RuntimeError):
+        return None
 
 
 def policy(style: str, script: str) -> str:
