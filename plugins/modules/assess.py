@@ -9,6 +9,7 @@ module: assess
 short_description: Hold the checks of a role against the evidence of this run
 version_added: 0.1.0
 author: sre.incident_response contributors (!UNKNOWN)
+extends_documentation_fragment: [sre.incident_response.action]
 description:
   - Evaluates check entries, which are data, over the evidence documents in the workspace of the run, on the controller.
   - An entry is a question with JMESPath expressions for its value and its thresholds; C(docs/architecture.md) describes its keys and
@@ -63,19 +64,6 @@ options:
         description: Latency that counts as the end of a trend.
         type: float
         default: 5000
-attributes:
-  check_mode:
-    description: Can run in check mode, where it does the same, because it only reads.
-    support: full
-  diff_mode:
-    description: Returns what it would change.
-    support: none
-  action:
-    description: Runs on the controller.
-    support: full
-  async:
-    description: Can run in the background.
-    support: none
 requirements:
   - jmespath on the controller
 seealso:

@@ -9,6 +9,7 @@ module: collect
 short_description: Gather the evidence of one machine and its services
 version_added: 0.1.0
 author: sre.incident_response contributors (!UNKNOWN)
+extends_documentation_fragment: [sre.incident_response.action]
 description:
   - Runs one probe on the machine that asks the kernel, the Docker engine and every service at the same time, each with its own
     time limit, and stores the answers in the workspace of the run on the controller.
@@ -29,7 +30,24 @@ options:
       - The default is all that fit the machine and its services.
     type: list
     elements: str
-    choices: [container, cgroup, process, volume, http, tls, logs, postgresql, redis, dns, host, disk, docker, changes]
+    choices: [container, cgroup, process, volume, http, tls, logs, postgresql, redis, dns, host, disk, docker, changes, processes, connections, pg_detail,
+      redis_detail]
+  depth:
+    description:
+      - V(triage) is the short look of every run.
+      - V(deep) looks longer and further back (O(options.sample_s) 3, O(options.log_window_s) 3600, O(options.log_baseline_s) 21600,
+        O(options.http_probes) 8 and O(options.budget_s) 40 are its defaults) and asks four more sources, which are never asked otherwise -
+        V(processes), V(connections), V(pg_detail) and V(redis_detail). It only reads too.
+    type: str
+    choices: [triage, deep]
+    default: triage
+  host_root:
+    description:
+      - For tests and drills. Folder on the machine with a recorded tree (files of C(/proc) and C(/etc), and C(recorded.json)) that is read
+        instead of the machine's own, by the sources V(host) and V(disk) and for the clock. Containers and services are asked as always.
+      - That it was used is told among the assumptions of the report.
+      - The default is the variable C(incident_host_root); empty means the machine itself.
+    type: path
   options:
     description: Limits and windows of the probe. Keys that end in C(_s) are seconds.
     type: dict
@@ -51,7 +69,10 @@ options:
         type: float
         default: 0.25
       budget_s:
-        description: After this time the probe reports what it has.
+        description:
+          - After this time the probe reports what it has.
+          - The variable C(incident_budget_s) (60) is the time for all machines of a task together, counted from the first question on. A machine
+            whose turn comes late has less, and one whose turn comes too late is not asked and is told as not finished.
         type: float
         default: 20
       http_timeout_s:
@@ -82,19 +103,6 @@ options:
         description: How far back a change counts as recent.
         type: int
         default: 86400
-attributes:
-  check_mode:
-    description: Can run in check mode, where it does the same, because it only reads.
-    support: full
-  diff_mode:
-    description: Returns what it would change.
-    support: none
-  action:
-    description: Runs on the controller, which calls the machine once.
-    support: full
-  async:
-    description: Can run in the background.
-    support: none
 notes:
   - Without root (O(ignore:become=true)) the open files and sockets of other users' processes are unknown, and without access to the Docker
     socket everything about containers.

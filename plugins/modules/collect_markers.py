@@ -11,6 +11,7 @@ module: collect_markers
 short_description: Read the deploy markers of a pipeline
 version_added: 0.2.0
 author: sre.incident_response contributors (!UNKNOWN)
+extends_documentation_fragment: [sre.incident_response.action]
 description:
   - Reads when which version of which service was deployed, and by whom, from a file or an HTTP address, and stores what concerns the services
     of this run in its workspace for the checks.
@@ -40,19 +41,6 @@ options:
     type: str
     choices: [host, run]
     default: host
-attributes:
-  check_mode:
-    description: Can run in check mode, where it does the same, because it only reads.
-    support: full
-  diff_mode:
-    description: Returns what it would change.
-    support: none
-  action:
-    description: Runs on the controller.
-    support: full
-  async:
-    description: Can run in the background.
-    support: none
 seealso:
   - module: sre.incident_response.assess
 """

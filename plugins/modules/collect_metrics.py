@@ -11,6 +11,7 @@ module: collect_metrics
 short_description: Ask a Prometheus about the services of this run
 version_added: 0.2.0
 author: sre.incident_response contributors (!UNKNOWN)
+extends_documentation_fragment: [sre.incident_response.action]
 description:
   - Asks the HTTP API of a Prometheus (or of what speaks its language) for error ratio, latency, request rate and saturation of the services
     that this run knows, all queries at the same time, and stores the answers in the workspace of the run for the checks.
@@ -51,19 +52,6 @@ options:
     type: str
     choices: [host, run]
     default: host
-attributes:
-  check_mode:
-    description: Can run in check mode, where it does the same, because it only reads.
-    support: full
-  diff_mode:
-    description: Returns what it would change.
-    support: none
-  action:
-    description: Runs on the controller.
-    support: full
-  async:
-    description: Can run in the background.
-    support: none
 requirements:
   - jmespath on the controller
 seealso:

@@ -9,6 +9,7 @@ module: diagnose
 short_description: Rank the causes over all findings of this run
 version_added: 0.1.0
 author: sre.incident_response contributors (!UNKNOWN)
+extends_documentation_fragment: [sre.incident_response.action]
 description:
   - Holds incident patterns, which are data, against everything that M(sre.incident_response.assess) found in this run on all machines.
   - A gate decides which patterns are candidates, weights give them points, and a candidate whose evidence a deeper one accounts for counts half.
@@ -36,19 +37,6 @@ options:
     type: str
     choices: [host, run]
     default: host
-attributes:
-  check_mode:
-    description: Can run in check mode, where it does the same, because it only reads.
-    support: full
-  diff_mode:
-    description: Returns what it would change.
-    support: none
-  action:
-    description: Runs on the controller.
-    support: full
-  async:
-    description: Can run in the background.
-    support: none
 requirements:
   - jmespath on the controller
 seealso:

@@ -16,13 +16,7 @@ description:
   - Without the P(sre.incident_response.timeline#callback) callback the event is only returned.
 author:
   - sre.incident_response contributors (!UNKNOWN)
-attributes:
-  check_mode:
-    description: Records in check mode too; nothing but the journal is ever changed.
-    support: full
-  diff_mode:
-    description: There is nothing to compare.
-    support: none
+extends_documentation_fragment: [sre.incident_response.action]
 options:
   summary:
     description: What happened, in one line.

@@ -63,23 +63,11 @@ options:
       - The services of this machine, as described in the collection's C(docs/architecture.md).
       - The default is the variable C(incident_services). When that is empty too, the services of a Docker host are discovered.
     type: dict
-attributes:
-  check_mode:
-    description: Writes in check mode too; nothing but new files on the controller is ever made.
-    support: full
-  diff_mode:
-    description: There is nothing to compare.
-    support: none
-  action:
-    description: Runs on the controller, which calls the machine once.
-    support: full
-  async:
-    description: Can run in the background.
-    support: none
 notes:
   - Fails after everything was saved when a named service has no log, and when there is no log at all.
 author:
   - sre.incident_response contributors (!UNKNOWN)
+extends_documentation_fragment: [sre.incident_response.action]
 """
 
 EXAMPLES = r"""

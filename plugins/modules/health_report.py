@@ -18,13 +18,7 @@ description:
   - Runs on the controller and opens no connection.
 author:
   - sre.incident_response contributors (!UNKNOWN)
-attributes:
-  check_mode:
-    description: Writes in check mode too; nothing but the two new files is ever changed.
-    support: full
-  diff_mode:
-    description: There is nothing to compare.
-    support: none
+extends_documentation_fragment: [sre.incident_response.action]
 options:
   output_dir:
     description: Folder on the controller for the two files; it is made when it does not exist.

@@ -16,13 +16,7 @@ description:
   - Runs on the controller and opens no connection.
 author:
   - sre.incident_response contributors (!UNKNOWN)
-attributes:
-  check_mode:
-    description: Writes in check mode too; the reports are derived files and nothing else is changed.
-    support: full
-  diff_mode:
-    description: There is nothing to compare.
-    support: none
+extends_documentation_fragment: [sre.incident_response.action]
 options:
   run:
     description:
