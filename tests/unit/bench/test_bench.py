@@ -1,0 +1,213 @@
+# Copyright: (c) 2026, sre.incident_response contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The accuracy bench around its scores: what is run, what survives an interruption, and what is asked of an answer that lost a signal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.sre.incident_response.plugins.plugin_utils.findings import Finding
+from ansible_collections.sre.incident_response.plugins.plugin_utils.patterns import Pattern, parse_pattern
+from ansible_collections.sre.incident_response.tests.bench.accuracy import bench, lab, leave_one_out, page, records
+from ansible_collections.sre.incident_response.tests.bench.accuracy.drills import Drill, parse
+
+
+def drill(name: str = "P99_example", top: Any = "first", also: list[str] | None = None, **changes: Any) -> Drill:
+    """A drill with three variants."""
+    expect = {"top": top, "also": also or [], "service": "db" if top else None, "findings": {}}
+    return parse({"id": name, "title": "Example", "expect": expect, "safe_actions": [], "variants": [{}, {"n": 2}, {"n": 3}], **changes})
+
+
+def pattern(name: str, gate: str, weights: dict[str, float], mitigation: str = "start_service", **changes: Any) -> Pattern:
+    """A pattern of the database."""
+    action = {"mitigation": mitigation, "effect": "does something", "undo": "undo it"}
+    data = {"id": name, "title": name, "family": "x", "service": "db", "depth": 3, "gate": {"any": [[gate]]}, "weights": weights}
+    return parse_pattern({**data, "first_action": action, "verify": [gate], "escalate": "somebody", **changes})
+
+
+def found(check: str, severity: str = "critical") -> Finding:
+    """A finding about the database."""
+    return Finding(check, "finding", severity, service="db", kind="postgresql", host="db1", summary=f"{check} fired")
+
+
+DOCUMENTS = [{"host": "db1", "services": {"db": {"kind": "postgresql", "spec": {"kind": "postgresql"}, "sources": {}}}}]
+PATTERNS = [
+    pattern("first", "pg.one", {"pg.one": 60, "pg.two": 20}),
+    pattern("second", "pg.two", {"pg.two": 70}, explains=["pg.three"]),
+    pattern("third", "pg.three", {"pg.three": 65}, mitigation="report_only"),
+]
+
+
+class FakeLab:
+    """Notes what is asked of it; ``fails`` names the step that does not work, ``interrupts`` the one at which somebody presses Ctrl-C."""
+
+    def __init__(self, fails: str = "", interrupts: str = "") -> None:
+        self.fails, self.interrupts = fails, interrupts
+        self.asked: list[str] = []
+
+    def _step(self, name: str) -> lab.Done:
+        self.asked.append(name)
+        if name == self.interrupts:
+            raise KeyboardInterrupt
+        return lab.Done(name != self.fails, 1.5, f"{name} is broken" if name == self.fails else None)
+
+    def inject(self, *_arguments: Any) -> lab.Done:
+        return self._step("inject")
+
+    def revert(self, *_arguments: Any) -> lab.Done:
+        return self._step("revert")
+
+    def triage(self, *_arguments: Any) -> tuple[lab.Done, dict[str, Any] | None]:
+        return self._step("triage"), {"findings": [], "diagnosis": [], "proposals": [], "services": []}
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> records.Log:
+    """A log of its own; recorded runs hold nothing."""
+    monkeypatch.setattr(leave_one_out, "recorded", lambda _state_dir: leave_one_out.Recorded([], DOCUMENTS))
+    return records.Log(tmp_path)
+
+
+def test_every_variant_and_every_round_is_planned() -> None:
+    """Faults once in each variant; healthy states in turn through theirs."""
+    planned = bench.plan([drill(), drill("H99_well", top=None)], variants=2, healthy_rounds=5)
+    assert [one.key for one in planned if not one.drill.healthy] == [("P99_example", 0, 0), ("P99_example", 1, 0)]
+    assert [one.variant for one in planned if one.drill.healthy] == [0, 1, 0, 1, 0]
+    assert len({one.label for one in planned}) == len(planned)
+    assert planned[1].parameters == {"n": 2}
+
+
+@pytest.mark.parametrize(
+    ("fails", "status", "asked"),
+    [
+        ("inject", "not injected", ["inject", "revert"]),
+        ("triage", "triage failed", ["inject", "triage", "revert"]),
+        ("revert", "ok", ["inject", "triage", "revert"]),
+    ],
+)
+def test_what_fails_is_a_row_and_the_fault_is_taken_back(log: records.Log, fails: str, status: str, asked: list[str]) -> None:
+    """Whatever does not work, the next drill finds a healthy lab and the table says what happened."""
+    fake = FakeLab(fails)
+    run = bench.perform(bench.Planned(drill(), 0, 0), fake, log, PATTERNS)  # type: ignore[arg-type]  # only these methods are used
+    assert run["status"] == status
+    assert run["problem"] == f"{fails}: {fails} is broken"
+    assert fake.asked == asked
+
+
+def test_interrupted_run_is_taken_back(log: records.Log) -> None:
+    """Ctrl-C in the middle of a triage leaves no fault in the lab."""
+    fake = FakeLab(interrupts="triage")
+    with pytest.raises(KeyboardInterrupt):
+        bench.perform(bench.Planned(drill(), 0, 0), fake, log, PATTERNS)  # type: ignore[arg-type]  # only these methods are used
+    assert fake.asked == ["inject", "triage", "revert"]
+
+
+def test_resumed_bench_leaves_out_what_it_has(log: records.Log) -> None:
+    """What was done well is kept; what failed is done again and replaces the old line."""
+    planned = bench.plan([drill()], variants=3, healthy_rounds=1)
+    said: list[str] = []
+    bench.run_all(planned[:1], FakeLab(), log, said.append, resume=False)  # type: ignore[arg-type]  # only these methods are used
+    bench.run_all(planned[1:2], FakeLab("inject"), log, said.append, resume=False)  # type: ignore[arg-type]  # only these methods are used
+    bench.run_all(planned, FakeLab(), log, said.append, resume=True)  # type: ignore[arg-type]  # only these methods are used
+    assert [(run["variant"], run["status"]) for run in log.runs()] == [(0, "ok"), (1, "ok"), (2, "ok")]
+    assert [text[:7] for text in said if "/" in text[:4]] == ["  1/1 P", "  1/1 P", "  1/2 P", "  2/2 P"]
+
+
+def test_cut_off_line_does_not_spoil_the_log(log: records.Log) -> None:
+    """A bench that is killed while it writes loses that one run."""
+    log.add({"drill": "a", "variant": 0, "round": 0})
+    with log.path.open("a", encoding="utf-8") as stream:
+        stream.write('{"drill": "b", "var')
+    assert [run["drill"] for run in log.runs()] == ["a"]
+
+
+def test_problem_of_a_playbook_is_one_harmless_line() -> None:
+    """The last error counts; no path of this machine and no escape sequence gets into the results."""
+    output = f"[ERROR]: first\n[ERROR]: \x1b[31m{lab.PROJECT}/roles is wrong\nPLAY RECAP\n"
+    assert lab.problem_in(output) == "[31m./roles is wrong"
+    assert lab.problem_in("") == "it said nothing"
+
+
+def test_robustness_against_one_lost_finding() -> None:
+    """Both findings speak for the first pattern; without the one that opens its gate the second comes first."""
+    run = leave_one_out.Recorded([found("pg.one"), found("pg.two"), found("pg.other")], DOCUMENTS)
+    result = leave_one_out.leave_one_out(drill(), run, PATTERNS)
+    assert result is not None
+    assert result["findings"] == {"tried": 2, "right": 1, "fell": {"pg.one": "second"}}
+
+
+def test_nothing_is_tried_where_nothing_can_be_lost() -> None:
+    """Neither on a healthy state nor after a wrong answer."""
+    run = leave_one_out.Recorded([found("pg.two")], DOCUMENTS)
+    assert leave_one_out.leave_one_out(drill(), run, PATTERNS) is None
+    assert leave_one_out.leave_one_out(drill(top=None), run, PATTERNS) is None
+
+
+@pytest.mark.parametrize(
+    ("checks", "causes", "expected"),
+    [
+        # The second pattern is sure of itself and would change something.
+        (["pg.one", "pg.two"], ["first"], leave_one_out.WRONG),
+        # It is one of two real causes, so it is no mistake.
+        (["pg.one", "pg.two"], ["first", "second"], leave_one_out.OTHER_CAUSE),
+        # The third is sure, but only reports.
+        (["pg.one", "pg.three"], ["first"], leave_one_out.HARMLESS_GUESS),
+        # Nothing is left that fits.
+        (["pg.one"], ["first"], leave_one_out.UNSURE),
+    ],
+)
+def test_answer_without_the_right_pattern(checks: list[str], causes: list[str], expected: str) -> None:
+    """What triage says about a fault that it does not know."""
+    run = leave_one_out.Recorded([found(check) for check in checks], DOCUMENTS)
+    result = leave_one_out.unknown_pattern(drill(also=causes[1:]), frozenset(["first"]), run, PATTERNS)
+    assert result["outcome"] == expected
+
+
+def answered(name: str, ranking: list[list[Any]], **changes: Any) -> dict[str, Any]:
+    """A recorded run."""
+    answer = {"ranking": ranking, "alarms": 0, "cause_alarms": 0, "missing": {}, "surplus": [], "surplus_causes": [], "action": "report_only"}
+    run = {"drill": name, "variant": 0, "round": 0, "parameters": {}, "at": "2026-01-02T03:04:05Z", "status": "ok", "problem": None}
+    return {**run, "seconds": {"inject": 1.0, "triage": 2.0, "revert": 3.0}, "answer": answer, **changes}
+
+
+def test_written_results_read_back(tmp_path: Path) -> None:
+    """The pages can be made from the committed file alone."""
+    data = {"id": "P99_example", "title": "A | pipe", "expect": {"top": "first", "also": [], "service": "db"}, "safe_actions": ["x"], "dirty": ["db"]}
+    runs = [answered("P99_example", [["first", "db", 88.0, "likely"]])]
+    path = tmp_path / "results.json"
+    records.write_results(path, {"cores": 2, "ansible_core": "2.19.0"}, [data, {**data, "id": "unused"}], runs)
+    machine, drills, read = records.read_results(path)
+    assert (read, list(drills)) == (runs, ["P99_example"])
+    text = page.document(machine, drills, read)
+    assert "| P99_example | A \\| pipe | first on db | first on db (88) |" in text
+    assert "| AC@1 of the pattern | 100.0 % | 95 % |" in text
+
+
+def test_wrong_answers_stand_out() -> None:
+    """In bold in the table, and in a sentence of their own; so does what could not be run."""
+    drills = {"P99_example": drill(), "H99_well": drill("H99_well", top=None)}
+    runs = [
+        answered("P99_example", [["second", "redis", 70.0, "likely"]]),
+        {**answered("P99_example", []), "variant": 1, "status": "triage failed", "problem": "triage: hung <b>"},
+        answered("H99_well", []),
+    ]
+    text = page.document({"cores": 2, "ansible_core": "2.19.0"}, drills, runs)
+    assert "| **second on redis (70)** | **triage failed** |" in text
+    assert "* P99_example, variant 2: triage failed: triage: hung &lt;b>" in text
+    assert "P99_example, variant 1: second on redis (likely, 70); expected first on db" in page.terminal(drills, runs)
+
+
+def test_readme_block_replaces_only_itself() -> None:
+    """What people wrote around the markers stays; without markers nothing is written."""
+    drills = {"P99_example": drill()}
+    block = page.readme_block(drills, [answered("P99_example", [["first", "db", 88.0, "likely"]])])
+    once = page.with_block(f"above\n{page.BEGIN}\nold\n{page.END}\nbelow\n", block)
+    assert once.startswith("above\n")
+    assert once.endswith("\nbelow\n")
+    assert "old" not in once
+    assert page.with_block(once, block) == once
+    with pytest.raises(ValueError, match="no place"):
+        page.with_block("nothing here", block)
