@@ -19,6 +19,7 @@ from typing import Any
 import docker
 import pytest
 import yaml
+from ansible_collections.sre.incident_response.tests.integration.servers import Servers
 
 PROJECT = Path(__file__).resolve().parents[2]
 LAB_INVENTORY = PROJECT / "inventories/lab"
@@ -126,6 +127,14 @@ def start_triage(state_dir: Path) -> Iterator[Callable[..., subprocess.Popen[str
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture(scope="module")
+def start() -> Iterator[Callable[..., Any]]:
+    """Function that starts a container of a test's own from one of the lab's images; it is removed at the end of the module."""
+    servers = Servers()
+    yield servers.start
+    servers.close()
 
 
 @pytest.fixture(scope="session")

@@ -11,76 +11,16 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import docker
-import docker.errors
 import pytest
 from ansible_collections.sre.incident_response.plugins.module_utils.probe import dns, logs, postgresql, redis
-from ansible_collections.sre.incident_response.plugins.module_utils.probe.context import Context, Machine, Service
-from ansible_collections.sre.incident_response.plugins.module_utils.probe.docker import DockerClient
+from ansible_collections.sre.incident_response.tests.integration.servers import address, as_root, context, eventually, psql, ready_database, run_in
 
 pytestmark = pytest.mark.integration
 
-IMAGES = {"db": "sre-lab/app-db:17", "redis": "sre-lab/app-redis:8", "backend": "sre-lab/app-backend:v1"}
-STARTS_WITHIN_S = 40.0
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root on the Docker host, to look through /proc into the container")
-
 Start = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def start() -> Iterator[Start]:
-    """Function that starts a container from one of the lab's images; it is removed at the end of the module."""
-    try:
-        engine = docker.from_env()
-        engine.ping()
-    except docker.errors.DockerException as error:
-        pytest.skip(f"no Docker engine answers: {error}")
-    made = []
-
-    def run(kind: str, command: list[str] | None = None, **options: Any) -> Any:
-        try:
-            engine.images.get(IMAGES[kind])
-        except docker.errors.ImageNotFound:
-            pytest.skip(f"image {IMAGES[kind]} is not built; start the lab once with: ./run lab up")
-        made.append(engine.containers.create(IMAGES[kind], command, **options))
-        made[-1].start()
-        made[-1].reload()
-        return made[-1]
-
-    yield run
-    for container in made:
-        with contextlib.suppress(docker.errors.APIError):
-            container.remove(force=True, v=True)
-    engine.close()
-
-
-def context(kind: str, container: Any, **spec: Any) -> Context:
-    """A source's context for a container on this machine."""
-    options = {"sample_s": spec.pop("sample_s", 0)}
-    resources = {"pg_snapshot.sql": (Path(postgresql.__file__).parent / "pg_snapshot.sql").read_text(encoding="utf-8")}
-    service = Service("it", kind, {"container": container.name, **spec})
-    return Context(Machine({"it": service}, DockerClient(), options, resources=resources), service, 12.0)
-
-
-def eventually(look: Callable[[], Any]) -> Any:
-    """What ``look`` returns as soon as it is true; a server needs a moment to start."""
-    end = time.monotonic() + STARTS_WITHIN_S
-    while True:
-        found = look()
-        if found:
-            return found
-        assert time.monotonic() < end, f"not within {STARTS_WITHIN_S:g} s"
-        time.sleep(0.3)
-
-
-def run_in(container: Any, *argv: str, user: str = "") -> str:
-    """Output of a program in the container."""
-    code, output = container.exec_run(list(argv), user=user)
-    assert code == 0, output
-    return str(output.decode())
 
 
 # -- PostgreSQL --------------------------------------------------------------------------------------------------------------------
@@ -90,14 +30,9 @@ def run_in(container: Any, *argv: str, user: str = "") -> str:
 def database(start: Start) -> Any:
     """A PostgreSQL server that is ready for connections over TCP."""
     container = start("db")
-    eventually(lambda: container.exec_run(["pg_isready", "--quiet", "--host=127.0.0.1"])[0] == 0)
+    ready_database(container)
     psql(container, "CREATE ROLE triage LOGIN PASSWORD 'right' IN ROLE pg_monitor")
     return container
-
-
-def psql(container: Any, sql: str) -> str:
-    """Answer of the server to its superuser."""
-    return run_in(container, "psql", "-XAtqU", "postgres", "-c", sql, user="postgres").strip()
 
 
 @contextlib.contextmanager
@@ -169,12 +104,12 @@ def test_two_samples_show_what_is_read(database: Any) -> None:
 def test_a_full_server_is_still_seen(start: Start) -> None:
     """The superuser's reserved slots first, and the process titles when even those are gone."""
     container = start("db")
-    eventually(lambda: container.exec_run(["pg_isready", "--quiet", "--host=127.0.0.1"])[0] == 0)
+    ready_database(container)
     for setting in ("max_connections = 8", "superuser_reserved_connections = 1", "max_wal_senders = 0"):
         psql(container, f"ALTER SYSTEM SET {setting}")
     container.restart(timeout=10)
     container.reload()
-    eventually(lambda: container.exec_run(["pg_isready", "--quiet", "--host=127.0.0.1"])[0] == 0)
+    ready_database(container)
     psql(container, "CREATE ROLE leaky LOGIN PASSWORD 'leaky'")
     for _number in range(7):
         program = "PGPASSWORD=leaky exec psql -Xqh 127.0.0.1 -U leaky -d app_prod -c 'SELECT pg_sleep(60)'"
@@ -230,11 +165,9 @@ def test_redis_at_its_memory_limit(cache: Any) -> None:
 def test_redis_at_its_limit_of_clients(cache: Any) -> None:
     """It answers one line; the kernel knows who they are."""
     run_in(cache, "redis-cli", "config", "set", "maxclients", "3")
-    cache.reload()
-    address = next(iter(cache.attrs["NetworkSettings"]["Networks"].values()))["IPAddress"]
     with contextlib.ExitStack() as stack:
         for _number in range(3):
-            stack.enter_context(socket.create_connection((address, 6379), 2))
+            stack.enter_context(socket.create_connection((address(cache), 6379), 2))
         data = collect_redis(cache)
     assert (data["up"], data["reply_class"], data["clients_pct"]) == (False, "maxclients", 100.0)
     assert sum(data["peers"].values()) >= 3
