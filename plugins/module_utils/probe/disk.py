@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import Any
 
@@ -50,7 +49,7 @@ def worth_measuring(mounted: list[procfs.Mount]) -> list[procfs.Mount]:
 
 def _measure(ctx: Context, mount: procfs.Mount, measured: dict[str, dict[str, Any]]) -> None:
     try:
-        measured[mount.path] = dict(procfs.space(ctx.path(mount.path), os.statvfs), error=None)
+        measured[mount.path] = dict(procfs.space(mount.path, ctx.statvfs), error=None)
     except OSError as error:
         measured[mount.path] = {"error": error.strerror or str(error)}
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from typing import Any
 
 from . import procfs
@@ -44,6 +45,7 @@ def collect(ctx: Context) -> dict[str, Any]:
         },
         "fd": open_files(ctx),
         "threads": threads(ctx),
+        "blocked": blocked(first["processes"], second["processes"] if second else None),
         "conntrack": conntrack(ctx),
         "oom_kill_total": first["oom_kill"],
         "oom_kill_delta": _grown(first, second, "oom_kill"),
@@ -104,6 +106,12 @@ def threads(ctx: Context) -> dict[str, Any]:
     limits = [_number(ctx, "proc", "sys", "kernel", name) for name in ("pid_max", "threads-max")]
     most = min((limit for limit in limits if limit is not None), default=None)
     return {"used": used, "max": most, "used_pct": procfs.percent(used, most)}
+
+
+def blocked(first: dict[int, procfs.ProcessStat], second: dict[int, procfs.ProcessStat] | None) -> dict[str, Any]:
+    """Processes that wait for a device and can't be interrupted, in both readings: one alone may be any ordinary read."""
+    stuck = [stat for pid, stat in first.items() if stat.state == "D" and (second is None or (pid in second and second[pid].state == "D"))]
+    return {"processes": len(stuck), "comms": dict(Counter(stat.comm for stat in stuck).most_common(TOP))}
 
 
 def conntrack(ctx: Context) -> dict[str, Any] | None:
