@@ -18,13 +18,13 @@ class ActionModule(ActionBase):
     TRANSFERS_FILES = False
     _supports_check_mode = True
     _supports_async = False
-    _VALID_ARGS = frozenset(("services", "sources", "options"))
+    _VALID_ARGS = frozenset(("services", "sources", "options", "host_root"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Collect, and return a summary of what was found; a machine that can't be reached is a result, not a failure."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        collector = Collector(self, task_vars or {})
         arguments = self._task.args
+        collector = Collector(self, task_vars or {}, arguments.get("host_root"))
         checked = services.check(arguments["services"] if "services" in arguments else collector.variable("incident_services"))
         document = collector.collect(checked, checked_sources(arguments.get("sources")), checked_options(arguments.get("options")))
         if not collector.workspace.announced:

@@ -95,11 +95,13 @@ def checked_sources(given: Any) -> list[str] | None:
 class Collector:
     """One call to the machine of a task."""
 
-    def __init__(self, action: Any, task_vars: Mapping[str, Any]) -> None:
+    def __init__(self, action: Any, task_vars: Mapping[str, Any], host_root: Any = None) -> None:
+        """``host_root``: path of a recorded tree on the machine; None means that of the variable ``incident_host_root``, empty the machine itself."""
         self.action = action
         self.task_vars = task_vars
         self.host = str(task_vars["inventory_hostname"])
         self.workspace = Workspace.current(task_vars, action._templar.template)
+        self.host_root = str((self.variable("incident_host_root") if host_root is None else host_root) or "")
 
     def variable(self, name: str) -> Any:
         """A variable of the host, rendered."""
@@ -122,6 +124,7 @@ class Collector:
             "sources": sources,
             "options": dict(options),
             "resources": probe_program.resources(),
+            "host_root": self.host_root,
             "token": secrets.token_hex(8),
         }
         sent = time.time()

@@ -25,6 +25,7 @@ What ``ctx`` (:class:`Context`) gives:
 ``ctx.remaining()``    seconds left for this source
 ``ctx.now``            epoch of the machine when the probe started (float)
 ``ctx.root``           prefix for ``/proc`` and ``/sys`` (``""``; tests use recorded trees); ``ctx.path("proc", 1, "stat")`` joins
+``ctx.statvfs(path)``  sizes of the file system mounted there, an object as of ``os.statvfs``
 ``ctx.read(path)``     text of a small file (at most 1 MiB), OSError passes through
 ``ctx.resource(name)`` text of a non-Python file of this package (``pg_snapshot.sql``), shipped with the request
 ``ctx.docker``         :class:`docker.DockerClient`: ``get_json(path)``, ``logs(...)``, ``exec_argv(...)``; every call raises SourceError
@@ -206,11 +207,13 @@ class Machine:
         options: dict[str, Any] | None = None,
         root: str = "",
         resources: dict[str, str] | None = None,
+        host_root: str = "",
     ) -> None:
         self.services = services
         self.docker = docker
         self.options = dict(DEFAULT_OPTIONS, **(options or {}))
         self.root = root
+        self.host_root = host_root
         self.resources = resources or {}
         self.now = time.time()
         self.end = time.monotonic() + float(self.options["budget_s"])
@@ -246,11 +249,14 @@ class Machine:
 class Context:
     """One source's view of the machine; see the module's docstring."""
 
-    def __init__(self, machine: Machine, service: Service | None = None, limit_s: float = 10.0) -> None:
+    def __init__(self, machine: Machine, service: Service | None = None, limit_s: float = 10.0, recording: Any = None) -> None:
         self.machine = machine
         self.service = service
         self.options = machine.options
         self.root = machine.root
+        # A recorded.Recording, read instead of the machine's own files.
+        self.recording = recording
+        self.second_reading = False
         self.docker = machine.docker
         self.now = machine.now
         self.deadline = min(machine.end, time.monotonic() + limit_s)
@@ -262,7 +268,14 @@ class Context:
 
     def path(self, *parts: Any) -> str:
         """Absolute path below ``root``: ``ctx.path("proc", pid, "status")``."""
-        return os.path.join(self.root or "/", *[str(part).lstrip("/") for part in parts])
+        relative = [str(part).lstrip("/") for part in parts]
+        if self.recording is not None:
+            return str(self.recording.path(relative, self.second_reading))
+        return os.path.join(self.root or "/", *relative)
+
+    def statvfs(self, path: str) -> Any:
+        """Sizes of the file system that is mounted at ``path``; raises OSError."""
+        return os.statvfs(self.path(path)) if self.recording is None else self.recording.statvfs(path)
 
     def read(self, path: str, limit: int = READ_LIMIT) -> str:
         """Text of a small file, undecodable bytes replaced; raises OSError."""
@@ -328,6 +341,7 @@ class Context:
         if wait <= 0 or self.deadline - started <= wait:
             return first, None, 0.0
         time.sleep(wait)
+        self.second_reading = True
         try:
             second = read()
         except (OSError, SourceError, ValueError):

@@ -4,7 +4,8 @@
 """Asks all sources of all services and of the machine at the same time and returns one evidence document.
 
 A request is ``{"services": {name: spec} or null, "sources": [names] or null, "options": {...}, "resources": {file: text},
-"root": ""}``. No services means: discover them. The document is that of docs/architecture.md without what only the controller
+"root": "", "host_root": ""}``. ``root`` is a prefix for every path, ``host_root`` a recorded tree that only stands in for the machine
+itself (see :mod:`recorded`). No services means: discover them. The document is that of docs/architecture.md without what only the controller
 knows (inventory name, clock offset, problems of the inventory).
 """
 
@@ -20,7 +21,7 @@ from collections import deque
 from datetime import datetime, timezone
 from typing import Any
 
-from . import discover
+from . import discover, recorded
 from .clean import bounded, clean_text, cleaned
 from .context import DEFAULT_OPTIONS, Context, Machine, Service, SourceError
 from .docker import DockerClient
@@ -51,7 +52,8 @@ class Job:
         """SOURCE as docs/architecture.md describes it; never raises."""
         started = time.monotonic()
         try:
-            data = self.source.collect(Context(machine, self.service, self.source.limit_s))
+            from_recording = self.service is None and self.source.name in recorded.SOURCES
+            data = self.source.collect(Context(machine, self.service, self.source.limit_s, recording(machine) if from_recording else None))
             return {"ok": True, "ms": _ms(started), "data": bounded(data)}
         except SourceError as error:
             return failure(error.kind, error.reason, started)
@@ -133,6 +135,20 @@ def _ms(started: float) -> float:
     return round((time.monotonic() - started) * 1000, 1)
 
 
+def recording(machine: Machine) -> recorded.Recording | None:
+    """The recorded tree of the request, None without one; SourceError when it can't be read."""
+    return machine.once("recorded tree", lambda: recorded.read(machine.host_root)) if machine.host_root else None
+
+
+def clock_offset_s(machine: Machine) -> float:
+    """By how much the recorded machine's clock was ahead."""
+    try:
+        tree = recording(machine)
+    except SourceError:
+        return 0.0
+    return tree.clock_offset_s if tree else 0.0
+
+
 def wanted_jobs(services: dict[str, Service], sources: list[str] | None) -> list[Job]:
     """The jobs for these services and the machine; ``sources`` limits them to those names."""
     jobs = []
@@ -151,20 +167,24 @@ def wanted_jobs(services: dict[str, Service], sources: list[str] | None) -> list
 def collect(request: dict[str, Any]) -> dict[str, Any]:
     """The evidence document for a request."""
     started = time.monotonic()
-    machine = Machine({}, DockerClient(), request.get("options"), str(request.get("root") or ""), request.get("resources"))
+    roots = {"root": str(request.get("root") or ""), "host_root": str(request.get("host_root") or "")}
+    machine = Machine({}, DockerClient(), request.get("options"), resources=request.get("resources"), **roots)
     machine.docker.timeout_s = float(machine.options["docker_timeout_s"])
     declared = request.get("services") or {}
     machine.services = {name: Service(name, str(spec["kind"]), spec) for name, spec in declared.items()}
     assumptions: list[str] = []
     if request.get("services") is None:
         machine.services, assumptions = discover.discover(machine)
+    if machine.host_root:
+        assumptions.append(f"the machine itself is read from the recorded tree {machine.host_root} (incident_host_root), not from its own kernel")
+    offset_s = clock_offset_s(machine)
     jobs = wanted_jobs(machine.services, request.get("sources"))
     Pool(machine, jobs).run()
     return {
         "schema": "sre.incident_response/evidence/1",
         "collected_at": datetime.fromtimestamp(machine.now, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "duration_s": round(time.monotonic() - started, 3),
-        "clock": {"started_epoch": machine.now, "host_epoch": time.time()},
+        "clock": {"started_epoch": machine.now + offset_s, "host_epoch": time.time() + offset_s},
         "discovered": request.get("services") is None,
         "assumptions": cleaned(assumptions),
         "options": machine.options,
