@@ -10,6 +10,8 @@ and start time), so that all workers of one run agree without talking to each ot
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -27,6 +29,8 @@ ENV_OWNER = "SRE_INCIDENT_WORKSPACE_PID"
 STATE_DIR_VARIABLE = "incident_state_dir"
 DEFAULT_STATE_DIR = "incidents"
 LONGEST_FILE_NAME = 150
+# A run with its reports takes a few MiB. A disk with less than this is full, and half a report helps nobody.
+ROOM = 16 * 1024 * 1024
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
@@ -129,6 +133,12 @@ class Workspace:
         _write(target, json.dumps(document, ensure_ascii=False).encode("utf-8", "replace"))
         return target
 
+    def stored_findings(self, name: str) -> list[Any]:
+        """Findings that :meth:`write_findings` stored under a name; empty when there are none."""
+        document = _read_json(self.path / "findings" / f"{safe_name(name)}.json") or {}
+        found = document.get("findings")
+        return found if isinstance(found, list) else []
+
     def findings(self) -> dict[str, Any]:
         """``{role: what its assessment returned}`` of this run."""
         folder = self.path / "findings"
@@ -204,14 +214,44 @@ def _host_name(entry: Path) -> str:
 def _make(state_dir: str | os.PathLike[str] | None, run_id: str) -> Workspace:
     wanted = Path(state_dir or DEFAULT_STATE_DIR).expanduser().absolute()
     try:
+        _require_room(wanted, run_id)
         return _prepare(wanted, run_id, None)
     except OSError as error:
-        replacement = _temporary_state_dir()
-        problem = (
-            f"incident_state_dir {wanted} can't be written ({error.strerror or error}); this run is kept in {replacement}. "
-            "Set incident_state_dir to a folder that this user may write."
-        )
-        return _prepare(replacement, run_id, problem)
+        why = error.strerror or str(error)
+    for parent in _replacements():
+        try:
+            replacement = _temporary_state_dir(parent)
+            _require_room(replacement, run_id)
+            problem = (
+                f"incident_state_dir {wanted} can't be written ({why}); this run is kept in {replacement}. "
+                "Set incident_state_dir to a folder that this user may write."
+            )
+            return _prepare(replacement, run_id, problem)
+        except OSError:
+            continue
+    # Nowhere is room: what little there is may still hold a part.
+    return _prepare(wanted, run_id, f"incident_state_dir {wanted} can hardly be written ({why}); free some space there.")
+
+
+def _require_room(state_dir: Path, run_id: str) -> None:
+    """OSError when a new run would not fit. A run that is there already stays where it is, so that all its workers agree."""
+    if (state_dir / "runs" / run_id / "workspace.json").exists():
+        return
+    existing = next(folder for folder in (state_dir, *state_dir.parents) if folder.exists())
+    status = os.statvfs(existing)
+    blocks = status.f_bfree if os.geteuid() == 0 else status.f_bavail
+    # Some file systems do not tell their size.
+    if status.f_blocks and blocks * status.f_frsize < ROOM:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _replacements() -> Iterator[Path]:
+    """Where a run may be kept instead; those in memory are there when the disk is full."""
+    with contextlib.suppress(OSError):
+        yield Path(tempfile.gettempdir())
+    for folder in (os.environ.get("XDG_RUNTIME_DIR"), "/dev/shm"):  # noqa: S108 - a folder of our own below it, checked as that in /tmp is
+        if folder and os.access(folder, os.W_OK):
+            yield Path(folder)
 
 
 def _prepare(state_dir: Path, run_id: str, problem: str | None) -> Workspace:
@@ -226,14 +266,14 @@ def _prepare(state_dir: Path, run_id: str, problem: str | None) -> Workspace:
     return Workspace(folder, run_id, problem)
 
 
-def _temporary_state_dir() -> Path:
+def _temporary_state_dir(parent: Path) -> Path:
     """One per user and only his own: a folder that somebody else prepared under that name is not used."""
-    folder = Path(tempfile.gettempdir()) / f"sre-incident-{os.getuid()}"
+    folder = parent / f"sre-incident-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     status = folder.lstat()
     if status.st_uid == os.getuid() and folder.is_dir() and not folder.is_symlink() and os.access(folder, os.W_OK):
         return folder
-    return Path(tempfile.mkdtemp(prefix="sre-incident-"))
+    return Path(tempfile.mkdtemp(prefix="sre-incident-", dir=parent))
 
 
 def _write(target: Path, text: bytes) -> None:

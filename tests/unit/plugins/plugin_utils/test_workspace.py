@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from ansible_collections.sre.incident_response.plugins.plugin_utils import workspace
@@ -114,6 +116,29 @@ def test_a_state_directory_that_can_not_be_written_costs_one_sentence(tmp_path: 
     assert Workspace.current().problem == space.problem
     space.write_evidence(evidence("web1"))
     assert space.hosts() == ["web1"]
+
+
+def test_a_full_disk_is_as_good_as_no_state_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full, roomy = tmp_path / "full", tmp_path / "roomy"
+    full.mkdir()
+    roomy.mkdir()
+    real = os.statvfs
+
+    def statvfs(path: str) -> Any:
+        return SimpleNamespace(f_blocks=1000, f_bfree=3, f_bavail=3, f_frsize=4096) if str(path).startswith(str(full)) else real(path)
+
+    monkeypatch.setattr(workspace.os, "statvfs", statvfs)
+    monkeypatch.setattr(workspace.tempfile, "gettempdir", lambda: str(full))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(roomy))
+    space = Workspace.create(full / "incidents")
+    assert space.path.is_relative_to(roomy)
+    assert "No space left on device" in str(space.problem)
+    assert Workspace.current().path == space.path
+    # Nowhere is room: a part of a report is better than none.
+    monkeypatch.setattr(workspace, "ROOM", 2**60)
+    space = Workspace.create(roomy / "incidents")
+    assert space.path.is_relative_to(roomy / "incidents")
+    assert "free some space" in str(space.problem)
 
 
 def test_a_folder_that_somebody_prepared_in_tmp_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
