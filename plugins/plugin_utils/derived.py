@@ -24,6 +24,8 @@ RECREATED_GAP_S = 60.0
 # A new release answers its first requests at once, and clocks of log lines and of the engine differ a little.
 ONSET_BEFORE_S = 30.0
 ONSET_AFTER_S = 1800.0
+# Fewer failed requests than this may be anybody's mistake.
+FEW_ERRORS = 3
 
 # Errors that say which *other* part failed. A new error of this sort is no evidence against a new release.
 OF_SOMETHING_ELSE = re.compile(
@@ -41,6 +43,7 @@ SOURCES_OF = {
     "upstream_ip_stale": ("logs", "container"),
     "deploy": ("container", "logs", "http", "changes"),
     "failing": ("http", "logs"),
+    "felt": ("http", "logs"),
     "new_bugs": ("logs",),
     "changes": ("changes", "container"),
     "networks_shared": ("container",),
@@ -59,6 +62,7 @@ def derive(estate: Estate, service: Service) -> dict[str, Any]:
         "proxy_only": proxy_only(estate, service),
         "upstream_ip_stale": upstream_ip_stale(estate, service),
         "failing": failing(estate, service),
+        "felt": felt(estate, service),
         "new_bugs": new_bugs(service),
         "changes": changes(estate, service),
         "deploy": deploy(estate, service),
@@ -306,3 +310,27 @@ def failing(estate: Estate, service: Service) -> bool:
         if epoch(other.data("logs").get("onset")) is not None:
             return True
     return False
+
+
+def felt(estate: Estate, service: Service) -> bool | None:
+    """Whether users could notice errors of this service now: a probe fails or newest requests fail, here or at whoever calls it.
+
+    None when no request is seen anywhere, because then nobody knows.
+    """
+    above = [node for node in (other.node for other in estate.services) if service.node in estate.below(node)]
+    known = None
+    for other in [service, *estate.services_at(above)]:
+        if any(endpoint(other, name) and not endpoint(other, name).get("ok") for name in ("live", "ready", "direct")):
+            return True
+        logs = other.data("logs")
+        recent = mapping(mapping(logs.get("access")).get("recent"))
+        if number(recent.get("errors_5xx")) >= FEW_ERRORS or sum(number(path.get("errors")) for path in items(logs.get("by_path"))) >= FEW_ERRORS:
+            return True
+        if number(recent.get("requests")):
+            known = False
+    return known
+
+
+def number(value: Any) -> float:
+    """A number of a machine, 0 for anything else."""
+    return float(value) if isinstance(value, (int, float)) else 0.0
