@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.sre.incident_response.plugins.plugin_utils import assessment
+from ansible_collections.sre.incident_response.plugins.plugin_utils import assessment, budget
 from ansible_collections.sre.incident_response.plugins.plugin_utils.collector import ensure
 from ansible_collections.sre.incident_response.plugins.plugin_utils.expressions import MISSING
 from ansible_collections.sre.incident_response.plugins.plugin_utils.workspace import Workspace
@@ -53,12 +54,12 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(error)) from error
         workspace = Workspace.current(variables, self._templar.template)
         documents, host = self._documents(scope, checks, workspace, variables)
-        findings = assessment.assess(checks, documents, role, host, workspace.path, options)
+        findings = assessment.assess(checks, documents, role, host, workspace.path, options, budget.assess_until(workspace, time.time()))
         found = [finding.as_dict() for finding in findings]
-        workspace.write_findings(role if host is None else f"{role}@{host}", {"role": role, "host": host, "findings": found})
-        result.update(
-            changed=False, incident_assessment={"role": role, "findings": found}, findings=assessment.short(findings), msg=assessment.counts(findings)
-        )
+        stored = role if host is None else f"{role}@{host}"
+        workspace.write_findings(stored, {"role": role, "host": host, "findings": found})
+        # Not the findings themselves: Ansible goes through every value of a result several times, which took longer than assessing.
+        result.update(changed=False, incident_assessment={"role": role, "stored": stored}, findings=assessment.short(findings), msg=assessment.counts(findings))
         return result
 
     def _setting(self, name: str, role: str, variables: Mapping[str, Any]) -> Any:

@@ -175,7 +175,7 @@ class CallbackModule(CallbackBase):
         self._workspace = Workspace.create(str(variables.get("incident_state_dir") or self.get_option("state_dir")))
         if self._workspace.problem:
             self._tell(self._workspace.problem)
-        recorder = Recorder(Journal(self._workspace.journal, self._workspace.run_id, redactor))
+        recorder = Recorder(Journal(self._workspace.journal, self._workspace.run_id, redactor), self._workspace.stored_findings)
         recorder.run_started(self._context(variables))
         self._recorder = recorder
         atexit.register(self._at_exit)

@@ -120,9 +120,10 @@ findings:
     - {id: pg.conn.used_pct, state: finding, severity: critical, service: db, host: db1, summary: "97 of 97 connection slots are in use (100 %)"}
 incident_assessment:
   description:
-    - The role and all its findings, those that are ok included, with every key of the contract in C(docs/architecture.md).
-    - The timeline callback records it.
+    - The role, and the name under which the workspace of the run keeps all its findings, those that are ok included, with every key of the
+      contract in C(docs/architecture.md).
+    - The timeline callback records them.
   returned: success
   type: dict
-  sample: {role: pg_connection_check, findings: []}
+  sample: {role: pg_connection_check, stored: pg_connection_check@db1}
 """

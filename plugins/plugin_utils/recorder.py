@@ -9,7 +9,7 @@ the one thing it is there to say. Everything else is recorded as what happened, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +23,12 @@ BELIEVED = {
     f"{COLLECTION}assess": ("incident_assessment", "assessment"),
     f"{COLLECTION}diagnose": ("incident_diagnosis", "diagnosis"),
     f"{COLLECTION}event": ("incident_event", "note"),
+    f"{COLLECTION}investigate": ("incident_investigation", "investigation"),
+    f"{COLLECTION}collect_metrics": ("incident_metrics", "metrics"),
 }
 RECORDING_ACTIONS = frozenset(BELIEVED)
+# Events about more than the host of their task.
+ABOUT_MANY = ("assessment", "diagnosis", "investigation", "metrics")
 COLLECT_ACTION = f"{COLLECTION}collect"
 REPORT_ACTION = f"{COLLECTION}report"
 _MESSAGE_LIMIT = 500
@@ -74,8 +78,10 @@ class Outcome:
 class Recorder:
     """Writes a run's events into its journal."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, stored: Callable[[str], list[Any]] | None = None) -> None:
+        """``stored`` gives the findings that an assessment left in the workspace under a name."""
         self.journal = journal
+        self._stored = stored
 
     def run_started(self, context: Mapping[str, Any]) -> None:
         """Record who started what."""
@@ -124,11 +130,13 @@ class Recorder:
         said = [item[key] for item in outcome.items() if isinstance(item.get(key), Mapping)]
         for data in said:
             # Whose result it is comes from Ansible, not from the result: one machine can't speak for another.
-            names = {"task_host": outcome.host} if kind in ("assessment", "diagnosis") else {"host": outcome.host}
+            names = {"task_host": outcome.host} if kind in ABOUT_MANY else {"host": outcome.host}
+            if kind == "assessment" and self._stored is not None and isinstance(data.get("stored"), str):
+                data = {"role": data.get("role"), "findings": self._stored(data["stored"])}  # noqa: PLW2901 - the same, in full
             severity = data.get("severity") if kind == "note" else None
             happened = data.get("time") if kind == "note" else None
             # Evidence and assessments can be made again, and come by the dozen: waiting for the disk each time would cost more than assessing.
-            durable = kind not in ("evidence", "assessment")
+            durable = kind not in ("evidence", "assessment", "investigation", "metrics")
             self.journal.emit(kind, {**data, **names}, severity=severity, happened=happened, subject=self._subject(outcome), sync=durable)
         return bool(said)
 

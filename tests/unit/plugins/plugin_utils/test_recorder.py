@@ -58,6 +58,15 @@ def test_a_result_of_another_shape_is_ignored(tmp_path: Path, value: Any) -> Non
     assert recorded(tmp_path, outcome(ASSESS, {"incident_assessment": value})) == []
 
 
+def test_findings_that_were_stored_are_recorded_in_full(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "segments/R1.jsonl", "R1")
+    recorder = Recorder(journal, {"host_check@h1": [{"id": "host.cpu"}]}.__getitem__)
+    recorder.outcome(outcome(ASSESS, {"incident_assessment": {"role": "host_check", "stored": "host_check@h1"}}))
+    journal.close()
+    event = json.loads(journal.path.read_text())
+    assert event["data"] == {"role": "host_check", "findings": [{"id": "host.cpu"}], "task_host": "h1"}
+
+
 def test_a_hidden_result_is_not_read(tmp_path: Path) -> None:
     hidden = {"censored": "hidden", "incident_event": {"summary": "secret"}, "changed": True}
     events = recorded(tmp_path, outcome(EVENT, hidden, task="Task about a secret"))
