@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import random
 import threading
 import time
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 def parse() -> argparse.Namespace:
     """Times are seconds; every client waits `pause` after an answer."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("url")
+    parser.add_argument("url", help="{n} in it becomes another number from 1 to 400000 every time")
     parser.add_argument("--method", default="GET")
     parser.add_argument("--body", default="")
     parser.add_argument("--clients", type=int, default=4)
@@ -24,7 +25,7 @@ def parse() -> argparse.Namespace:
 
 def ask(wanted: argparse.Namespace) -> None:
     """One request; whether it fails is the reader's business, who looks at the proxy's log."""
-    url = urlsplit(wanted.url)
+    url = urlsplit(wanted.url.replace("{n}", str(random.randint(1, 400_000))))
     connection = http.client.HTTPConnection(url.netloc, timeout=wanted.timeout)
     try:
         path = url.path + ("?" + url.query if url.query else "")

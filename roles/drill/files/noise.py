@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 # The first process's standard output is what the engine keeps as the container's log.
 LOG = "/proc/1/fd/1"
@@ -19,7 +19,7 @@ def main() -> None:
     wanted = parser.parse_args()
     until = time.monotonic() + wanted.seconds
     while time.monotonic() < until:
-        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"timestamp": now, "level": "ERROR", "logger": "shop.jobs", "event": wanted.words}, separators=(",", ":"))
         with open(LOG, "w", encoding="utf-8") as log:
             log.write(line + "\n")
