@@ -303,13 +303,11 @@ def run_options(service: Service) -> str | None:
 
 
 def failing(estate: Estate, service: Service) -> bool:
-    """True when something is wrong now that this service could be the reason of: a probe fails, or errors began and go on."""
-    for other in [service, *estate.services_at(estate.callers(service.node))]:
-        if any(endpoint(other, name) and not endpoint(other, name).get("ok") for name in ("live", "ready", "direct")):
-            return True
-        if epoch(other.data("logs").get("onset")) is not None:
-            return True
-    return False
+    """True when something is wrong now that this service could be the reason of: users notice it, or errors began and nobody sees requests."""
+    noticed = felt(estate, service)
+    if noticed is not None:
+        return noticed
+    return any(epoch(other.data("logs").get("onset")) is not None for other in [service, *estate.services_at(estate.callers(service.node))])
 
 
 def felt(estate: Estate, service: Service) -> bool | None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import fnmatch
 from collections import Counter
 from collections.abc import Iterator
@@ -124,7 +125,8 @@ def test_fault_says_where_the_cause_lies(name: str) -> None:
         assert fault["safe_actions"] == [], f"fault {name} allows an action although nothing is wrong"
         assert "critical" not in expect["findings"].values(), f"fault {name} expects a critical finding although nothing is wrong"
         return
-    assert expect["service"] in SERVICES, f"fault {name} lies in {expect['service']}, which is none of {', '.join(SERVICES)}"
+    places = expect["service"] if isinstance(expect["service"], list) else [expect["service"]]
+    assert places and set(places) <= set(SERVICES), f"fault {name} lies in {expect['service']}, which is none of {', '.join(SERVICES)}"
     assert expect["findings"], f"fault {name} is an incident without findings"
     known = {action["mitigation"] for pattern in project.patterns().values() for action in actions_of(pattern)}
     known |= {check.entry.get("mitigation") for check, _role in project.checks().values()}
@@ -152,7 +154,10 @@ def test_parameters_of_a_fault_are_used(name: str) -> None:
     folder = project.ROOT / "roles/drill/tasks/faults" / name
     inject, revert = ((folder / file).read_text(encoding="utf-8") for file in ("inject.yml", "revert.yml"))
     shared = (project.ROOT / "roles/drill/vars/main.yml").read_text(encoding="utf-8")
-    unused = [parameter for parameter in project.faults()[name]["parameters"] if f"__drill_parameters.{parameter}" not in inject + shared]
+    # A combined fault is injected by the tasks of others.
+    included = "".join((folder.parent / other / "inject.yml").read_text(encoding="utf-8") for other in re.findall(r"faults/(\w+)/inject\.yml", inject))
+    read = inject + included + shared
+    unused = [parameter for parameter in project.faults()[name]["parameters"] if f"__drill_parameters.{parameter}" not in read]
     assert not unused, f"fault {name}: no task reads {', '.join(unused)}"
     assert "__drill_parameters" not in revert, f"{name}/revert.yml reads parameters, which are not given when a fault is taken back"
 

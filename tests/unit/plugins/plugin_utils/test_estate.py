@@ -302,3 +302,27 @@ def test_changes_are_sorted_to_their_services() -> None:
     found = [(one["kind"], one["certificate"], one["after_creation"]) for one in derived(estate, "proxy")["changes"]]
     assert found == [("config", True, True), ("config", False, False)]
     assert [one["kind"] for one in derived(estate, "db")["changes"]] == ["restart"]
+
+
+@pytest.mark.parametrize(
+    ("recent", "probes", "by_path", "expected"),
+    [
+        ({"requests": 900, "errors_5xx": 0}, {"live": {"ok": True}}, [], False),
+        ({"requests": 900, "errors_5xx": 2}, {"live": {"ok": True}}, [], False),
+        ({"requests": 900, "errors_5xx": 40}, {"live": {"ok": True}}, [], True),
+        ({"requests": 900, "errors_5xx": 0}, {"ready": {"ok": False}}, [], True),
+        ({"requests": 900, "errors_5xx": 0}, {"live": {"ok": True}}, [{"path": "/pay", "errors": 9, "total": 10}], True),
+        # Nobody asks, or nobody writes down who asks: then it can't be told.
+        ({"requests": 0, "errors_5xx": 0}, {"live": {"ok": True}}, [], None),
+        (None, {}, [], None),
+        ({"requests": "many", "errors_5xx": "few"}, {}, [{"errors": None}, "nonsense"], None),
+    ],
+)
+def test_errors_are_felt_when_a_request_or_a_probe_fails_above(recent: Any, probes: dict[str, Any], by_path: list[Any], expected: bool | None) -> None:
+    sources = {
+        "proxy": {"logs": answered(access={"recent": recent}), "http": answered(endpoints=probes)},
+        "backend": {"logs": answered(by_path=by_path)},
+    }
+    felt = {subject.service: subject.document["derived"]["felt"] for subject in Estate([document(sources=sources)]).subjects() if subject.service}
+    # Whoever calls the backend can't be asked about what only its own log tells; what it calls is judged by everybody above.
+    assert (felt["backend"], felt["db"], felt["redis"]) == (expected, expected, expected)

@@ -70,6 +70,16 @@ def test_rates_need_two_readings(tmp_path: Path) -> None:
     assert data["cpu"] == {"util_pct": None, "iowait_pct": None, "steal_pct": None}
 
 
+def test_processes_that_stay_stuck_behind_a_device_are_counted() -> None:
+    def stats(**states: str) -> dict[int, procfs.ProcessStat]:
+        return {int(name[1:]): procfs.process_stat(stat_line(int(name[1:]), "nfsd", state)) for name, state in states.items()}
+
+    first = stats(p1="D", p2="D", p3="S", p4="D")
+    # The second one has got what it waited for, the fourth has ended.
+    assert host.blocked(first, stats(p1="D", p2="S", p3="D")) == {"processes": 1, "comms": {"nfsd": 1}}
+    assert host.blocked(first, None) == {"processes": 3, "comms": {"nfsd": 3}}
+
+
 def test_without_docker_processes_keep_the_short_id(tmp_path: Path) -> None:
     refused = FakeDocker(refused=SourceError("permission", "no"))
     data = host.collect(context(write_tree(tmp_path, MACHINE), refused))
