@@ -52,9 +52,10 @@ class Job:
         """SOURCE as docs/architecture.md describes it; never raises."""
         started = time.monotonic()
         try:
-            from_recording = self.service is None and self.source.name in recorded.SOURCES
-            data = self.source.collect(Context(machine, self.service, self.source.limit_s, recording(machine) if from_recording else None))
-            return {"ok": True, "ms": _ms(started), "data": bounded(data)}
+            tree = recording(machine) if self.service is None and self.source.name in recorded.SOURCES else None
+            data = self.source.collect(Context(machine, self.service, self.source.limit_s, tree))
+            # No trend may begin with the numbers of another machine.
+            return {"ok": True, "ms": _ms(started), "data": bounded(data), **({"recorded": True} if tree else {})}
         except SourceError as error:
             return failure(error.kind, error.reason, started)
         except Exception as error:  # noqa: BLE001 - a source's bug must not cost the evidence of the others
