@@ -96,7 +96,8 @@ def _points_of_machine(document: Mapping[str, Any]) -> Iterator[Point]:
     if time is None or not host:
         return
     machine = mapping(document.get("machine"))
-    for mount in items(source_data(machine, "disk").get("mounts"))[:MOUNTS]:
+    recorded = bool(mapping(machine.get("disk")).get("recorded"))
+    for mount in [] if recorded else items(source_data(machine, "disk").get("mounts"))[:MOUNTS]:
         used, name = mount.get("used_pct"), clean_text(mount.get("mount") or "", NAME_LIMIT)
         if _sane(used) and name and not mount.get("readonly"):
             yield Point(time, host, "", "disk", name, float(used))

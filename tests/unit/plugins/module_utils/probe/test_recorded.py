@@ -34,6 +34,7 @@ def test_the_machine_is_read_from_the_tree_and_the_report_says_so() -> None:
     host, disk = document["machine"]["host"]["data"], document["machine"]["disk"]["data"]
     assert (host["hostname"], host["cores"], host["psi"]["io_full_avg60"], host["conntrack"]["max"]) == ("shop1", 2, 0.18, 262144)
     assert {mount["mount"]: mount["used_pct"] for mount in disk["mounts"]} == {"/": 43.8, "/srv": 30.0, "/var/log": 36.3, "/var/lib/docker": 39.0}
+    assert document["machine"]["disk"]["recorded"]
     assert any(str(HOST) in sentence for sentence in document["assumptions"])
 
 
