@@ -28,7 +28,7 @@ SETTINGS = {
 
 # Cumulative counters, read twice. PostgreSQL's backends publish theirs about once a second, so short windows are coarse.
 COUNTERS_SQL = """
-SELECT json_build_object(
+/* ir_triage */ SELECT json_build_object(
   'at', extract(epoch FROM clock_timestamp()),
   'totals', (SELECT json_build_object('commits', sum(xact_commit), 'rollbacks', sum(xact_rollback),
                                       'deadlocks', sum(deadlocks), 'temp_bytes', sum(temp_bytes)) FROM pg_stat_database),
@@ -49,6 +49,7 @@ LISTS = {
         "pending_restart",
         "wait_events",
         "long_running",
+        "crowds",
         "idle_in_transaction",
         "databases",
         "xmin_holders",
@@ -113,7 +114,7 @@ class Session:
         """The snapshot document, its lists never null; PgError or OSError when no degradation helped."""
         while True:
             try:
-                return normalized(self._ask(sql))
+                return normalized(self.ask(sql))
             except PgError as error:
                 self._degrade(error)  # each degradation happens once, so this ends
 
@@ -134,9 +135,16 @@ class Session:
 
     def counters(self) -> dict[str, Any]:
         """Cumulative counters for :func:`rates`."""
-        return self._ask(COUNTERS_SQL)
+        document: dict[str, Any] = self.ask(COUNTERS_SQL)
+        return document
 
-    def _ask(self, sql: str) -> dict[str, Any]:
+    @property
+    def database(self) -> str:
+        """The database of the session: the declared one, or the maintenance database when that one was locked away."""
+        return MAINTENANCE_DATABASE if "database" in self.degraded else self.login.database
+
+    def ask(self, sql: str) -> Any:
+        """The JSON value that a statement returns; PgError when the server refuses it, OSError when it does not answer."""
         settings = {"triage.sizes": "off"} if "sizes" in self.degraded else {}
         if "pooler" in self.degraded:
             settings.update(SETTINGS)
@@ -147,8 +155,7 @@ class Session:
         rows = [row for row in self._connection.query(sql) if row and row[0]]
         if not rows:
             raise PgError("", "the server answered without a row")
-        document: dict[str, Any] = json.loads((rows[-1][0] or b"").decode("utf-8", "replace"))
-        return document
+        return json.loads((rows[-1][0] or b"").decode("utf-8", "replace"))
 
     def close(self) -> None:
         """End the session."""

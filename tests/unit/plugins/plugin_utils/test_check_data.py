@@ -201,6 +201,16 @@ def slow_queries(e: Evidence) -> None:
     e.proxy_errors(504, 5, p95_ms=8000.0)
 
 
+def many_short_queries(e: Evidence) -> None:
+    """An index is gone: no query runs for long, because clients give up, but all sessions are at the same one, and the machine is busy with them."""
+    crowd = {"query": "SELECT * FROM orders WHERE customer_id = ?", "datname": "app_prod", "n": 8, "max_s": 4.1, "avg_s": 2.2, "usename": "app"}
+    session = {"app": "app-backend", "pid": 9, "backend_start": "2026-11-23T14:00:00.1+00:00"}
+    e.data("db", "postgresql")["snapshot"].update(crowds=[{**crowd, **session}], long_running=[])
+    e.machine("host").update(cpu={"util_pct": 100.0, "iowait_pct": 0.0, "steal_pct": 0.0})
+    e.known("backend", "pool_timeout", 40)
+    e.proxy_errors(503, 40, "/api/orders", p95_ms=5000.0)
+
+
 def redis_full(e: Evidence) -> None:
     redis = e.data("redis", "redis")
     redis["info"].update(used_memory=12_500_000, maxmemory=12_582_912, maxmemory_policy="noeviction")
@@ -390,6 +400,11 @@ CASES: list[tuple[Callable[[Evidence], None], str, dict[str, str]]] = [
         slow_queries,
         "db_slow_queries",
         {"pg.query.long": "critical", "pg.seqscan.hot": "warning", "db.cpu": "warning", "pg.wait.io": "info", "http.latency": "critical"},
+    ),
+    (
+        many_short_queries,
+        "db_slow_queries",
+        {"pg.query.crowd": "critical", "http.latency": "critical", "logs.sig.pool_timeout": "critical"},
     ),
     (
         redis_full,
