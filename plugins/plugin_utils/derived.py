@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from .expressions import epoch, iso_time
@@ -40,7 +41,8 @@ OF_SOMETHING_ELSE = re.compile(
 # The sources that each fact is made of, so that a role that runs alone collects them.
 SOURCES_OF = {
     "proxy_only": ("http",),
-    "upstream_ip_stale": ("logs", "container"),
+    "upstream_ip_stale": ("http", "logs", "container"),
+    "upstream_port": ("http", "logs", "container"),
     "deploy": ("container", "logs", "http", "changes"),
     "failing": ("http", "logs"),
     "felt": ("http", "logs"),
@@ -50,7 +52,7 @@ SOURCES_OF = {
 }
 _CERTIFICATE = re.compile(r"\.(?:pem|crt|cer|key)\b")
 _NETWORK_ID = re.compile(r"^[0-9a-f]{12,64}$")
-_ADDRESS = re.compile(r"(?:https?://)?(\d{1,3}(?:\.\d{1,3}){3})(?::\d+)?")
+_ADDRESS = re.compile(r"(?:https?://)?(\d{1,3}(?:\.\d{1,3}){3})(?::(\d{1,5}))?")
 
 
 def derive(estate: Estate, service: Service) -> dict[str, Any]:
@@ -61,6 +63,7 @@ def derive(estate: Estate, service: Service) -> dict[str, Any]:
         "path": path_sentence(estate, service),
         "proxy_only": proxy_only(estate, service),
         "upstream_ip_stale": upstream_ip_stale(estate, service),
+        "upstream_port": upstream_port(estate, service),
         "failing": failing(estate, service),
         "felt": felt(estate, service),
         "new_bugs": new_bugs(service),
@@ -106,21 +109,59 @@ def proxy_only(estate: Estate, service: Service) -> bool | None:
 
 
 def upstream_ip_stale(estate: Estate, service: Service) -> dict[str, Any] | None:
-    """Whether nginx fails to reach addresses that no container behind it has (any more)."""
+    """Whether nginx goes to addresses that no container behind it has (any more).
+
+    The error log tells whom it does not reach. While the way through the proxy fails the newest requests tell more: somebody else may
+    have the address now and answer.
+    """
     if service.kind != "nginx":
         return None
     behind = estate.services_at(estate.calls(service.node))
     current = sorted({str(network.get("ip")) for other in behind for network in _networks(other).values() if network.get("ip")})
     errlog = mapping(service.data("logs").get("errlog"))
-    seen: set[str] = set()
-    for kind in ("connect_refused", "timed_out"):
-        for upstream in texts(mapping(errlog.get(kind)).get("upstreams")):
-            match = _ADDRESS.match(upstream)
-            if match:
-                seen.add(match.group(1))
+    refused = [upstream for kind in ("connect_refused", "timed_out") for upstream in texts(mapping(errlog.get(kind)).get("upstreams"))]
+    newest = [(ip, port) for ip, port in _newest_upstreams(estate, service) if _neighbours(ip, current)]
+    seen = {ip for ip, _port in newest or _addresses(refused)}
     if not current or not errlog:
         return None
     return {"stale": bool(seen) and not seen & set(current), "seen": sorted(seen), "current": current}
+
+
+def upstream_port(estate: Estate, service: Service) -> dict[str, Any] | None:
+    """Whether nginx goes to ports on which none of its backends is declared or listens, while only the way through it fails."""
+    newest = _newest_upstreams(estate, service)
+    behind = estate.services_at(estate.calls(service.node))
+    right = sorted({port for other in behind if other.kind == "fastapi" for port in _ports(other)})
+    if not newest or not right:
+        return None
+    seen = sorted({f"{ip}:{port}" for ip, port in newest if port})
+    return {"wrong": bool(seen) and not {port for _ip, port in newest} & set(right), "seen": seen, "right": right}
+
+
+def _newest_upstreams(estate: Estate, service: Service) -> list[tuple[str, int | None]]:
+    """Address and port of the newest requests, as long as only the way through this proxy fails."""
+    if service.kind != "nginx" or not proxy_only(estate, service):
+        return []
+    return _addresses(texts(mapping(service.data("logs").get("access")).get("newest_upstreams")))
+
+
+def _addresses(upstreams: Iterable[str]) -> list[tuple[str, int | None]]:
+    found = [match for match in map(_ADDRESS.match, upstreams) if match]
+    return [(match.group(1), int(match.group(2)) if match.group(2) else None) for match in found]
+
+
+def _neighbours(ip: str, others: Iterable[str]) -> bool:
+    """Whether the address is of a network like those of the others; the engine's networks differ in the first two numbers."""
+    return any(ip.split(".")[:2] == other.split(".")[:2] for other in others)
+
+
+def _ports(service: Service) -> set[int]:
+    """Every port at which a backend may rightly be called: its own, published ones, and those that its processes listen on."""
+    container = service.data("container")
+    mapped = items(container.get("ports"))
+    ports = [container.get("port"), *(entry.get(key) for entry in mapped for key in ("port", "host_port")), service.spec.get("port")]
+    ports += [listener.get("port") for listener in items(service.data("process").get("listeners"))]
+    return {int(port) for port in ports if isinstance(port, int) or (isinstance(port, str) and port.isdigit())}
 
 
 def _networks(service: Service) -> dict[str, dict[str, Any]]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 from .logs_nginx import Request
@@ -23,6 +24,8 @@ HEALTHY_PCT = 1.0
 RECENT_S = 300.0
 # What began a minute ago is a small share of a quarter of an hour: a route's last minute is counted on its own.
 ROUTE_RECENT_S = 60.0
+# Enough requests to meet every server of an upstream; a few seconds of a shop's traffic.
+NEWEST_UPSTREAMS = 50
 
 
 class Latency:
@@ -92,6 +95,7 @@ class AccessLog:
         self.by_status: dict[str, int] = {}
         self.by_upstream_status: dict[str, int] = {}
         self.upstreams: dict[str, int] = {}
+        self._newest: deque[str] = deque(maxlen=NEWEST_UPSTREAMS)
         self._now = now
         self._recent_start = iso(now - ROUTE_RECENT_S) or ""
         self._latency, self._upstream, self._baseline = Latency(), Latency(), Latency()
@@ -134,6 +138,8 @@ class AccessLog:
         upstream = request.upstream.rpartition(",")[2].strip()
         if upstream and (upstream in self.upstreams or len(self.upstreams) < 10):
             self.upstreams[upstream] = self.upstreams.get(upstream, 0) + 1
+        if upstream:
+            self._newest.append(upstream)
 
     def _count_route(self, request: Request, failed: bool, is_recent: bool) -> None:
         name = self._route_names.get(request.path)
@@ -167,6 +173,7 @@ class AccessLog:
             "by_status": dict(sorted(self.by_status.items())),
             "by_upstream_status": dict(sorted(self.by_upstream_status.items())),
             "upstreams": self.upstreams,
+            "newest_upstreams": [sample(upstream, 120) for upstream in dict.fromkeys(self._newest)],
             "p50_ms": self._latency.percentile(0.50),
             "p95_ms": self._latency.percentile(0.95),
             "p99_ms": self._latency.percentile(0.99),

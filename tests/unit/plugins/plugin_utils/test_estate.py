@@ -189,6 +189,34 @@ def test_address_that_the_backend_no_longer_has(seen: list[str], stale: bool) ->
     assert (fact["stale"], fact["current"]) == (stale, ["172.18.0.5"])
 
 
+@pytest.mark.parametrize(
+    ("newest", "live", "stale", "wrong"),
+    [
+        (["172.18.0.5:8000"], GOOD, False, None),
+        (["172.18.0.5:8000"], BAD, False, False),
+        # Another tenant answers at the address that the backend had.
+        (["172.18.0.9:8000"], BAD, True, False),
+        (["172.18.0.5:8001"], BAD, False, True),
+        (["172.18.0.7:6379"], BAD, True, True),
+        # One of two servers is right: neither is the whole trouble.
+        (["172.18.0.5:8000", "172.18.0.9:9000"], BAD, False, False),
+        # The port is published on the machine, whose own address is no neighbour of the containers'.
+        (["10.1.2.3:18000"], BAD, False, False),
+        (["unix:/run/app.sock"], BAD, False, None),
+        ([], BAD, False, None),
+    ],
+)
+def test_newest_requests_tell_where_the_proxy_goes(newest: list[str], live: dict[str, Any], stale: bool, wrong: bool | None) -> None:
+    container = answered(networks={"appnet": {"ip": "172.18.0.5"}}, port=8000, ports=[{"port": 8000, "host_port": 18000}])
+    sources = {
+        "proxy": {"logs": answered(access={"newest_upstreams": newest}, errlog={"connect_refused": {"count": 0}}), **endpoints(live=live)},
+        "backend": {"container": container, **endpoints(direct=GOOD)},
+    }
+    facts = derived(Estate([document(sources=sources)]), "proxy")
+    assert facts["upstream_ip_stale"]["stale"] is stale
+    assert (facts["upstream_port"] or {"wrong": None})["wrong"] is wrong
+
+
 def test_containers_without_a_common_network_are_named() -> None:
     sources = {
         "backend": {"container": answered(networks={"front": {"ip": "1"}}, running=True)},
