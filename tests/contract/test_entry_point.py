@@ -36,13 +36,13 @@ def test_help_names_every_step(tmp_path: Path) -> None:
     """Steps can be run alone only by those who learn their names; help works from any directory."""
     done = front("help", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for step in ("lint", "unit", "contract", "sanity", "units", "artifact", "integration", "molecule"):
+    for step in ("lint", "unit", "contract", "sanity", "units", "artifact", "integration", "molecule", "drills"):
         assert step in done.stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
-    [(["dmeo"], "dmeo"), (["test", "lints"], "lints"), (["lab", "start"], "start"), (["demo", "--fast"], "--fast"), (["lab", "up", "down"], "up down")],
+    [(["dmeo"], "dmeo"), (["test", "lints"], "lints"), (["lab", "start"], "start"), (["demo", "--fast"], "--fast"), (["lab", "up", "down"], "up down"), (["bench", "sped"], "sped")],
 )
 def test_misspelt_word_costs_one_sentence(arguments: list[str], named: str) -> None:
     """The sentence names the word and where the right ones stand; nothing is started."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -9,13 +10,16 @@ import typing as t
 
 from . import checks, debian, engine, lab, python_env
 from .console import StopError, line, say, unattended
-from .project import ROOT, environment
+from .project import PYTHON, ROOT, environment
 from .steps import Step, Tally, run, run_all
 
 HELP = """\
 ./run demo [--yes]        set up, start the lab, break it (a blocked row lock), and triage it for real
 ./run test [--quick]      all tests; --quick: lint, unit and contract tests only (no Docker, under 3 minutes)
 ./run test STEP...        some of: {steps}
+./run test drills         every drill that has no molecule scenario, once: about half a minute each, so it is no part of all tests
+./run bench accuracy      how often triage is right: all drills in three variants, about 40 minutes (--help: a part of them, go on, write the table)
+./run bench speed         how long triage takes beside the commands of the document that it replaces
 ./run lint                the linters alone
 ./run lab up|down|status  the lab: containers with a small shop that can be broken and triaged
 ./run setup               only the virtual environment (.venv); then `. .venv/bin/activate` for your own commands
@@ -37,13 +41,29 @@ What you can do next:
 QUICK: dict[str, t.Callable[[], list[Step]]] = {"lint": checks.lint, "unit": checks.unit, "contract": checks.contract}
 SLOW: dict[str, t.Callable[[], list[Step]]] = {"sanity": checks.sanity, "units": checks.units, "artifact": checks.artifact}
 ON_LAB = ("integration", "molecule")
+# Run only when they are named.
+ON_REQUEST = ("drills",)
+BENCHES: dict[str, tuple[str, ...]] = {
+    "accuracy": ("-m", "ansible_collections.sre.incident_response.tests.bench.accuracy"),
+    "speed": ("tests/bench/test_triage_speed.py",),
+}
+# Options of the accuracy bench that need no lab.
+WITHOUT_LAB = ("--help", "-h", "--rescore")
 
 
 def main(arguments: list[str]) -> int:
     """Run one subcommand; the exit code is 0 when everything that was asked for succeeded."""
     yes = unattended(arguments)
     words = [argument for argument in arguments if argument != "--yes"]
-    commands: dict[str, t.Callable[[list[str], bool], int]] = {"demo": demo, "test": test, "lint": lint, "lab": lab_command, "setup": setup, "help": show_help}
+    commands: dict[str, t.Callable[[list[str], bool], int]] = {
+        "demo": demo,
+        "test": test,
+        "bench": bench,
+        "lint": lint,
+        "lab": lab_command,
+        "setup": setup,
+        "help": show_help,
+    }
     name = words[0] if words else "help"
     if name in ("-h", "--help"):
         name = "help"
@@ -55,7 +75,7 @@ def main(arguments: list[str]) -> int:
 def show_help(words: list[str], yes: bool) -> int:
     """Print the commands."""
     del words, yes
-    line(HELP.format(steps=" ".join([*QUICK, *SLOW, *ON_LAB])).rstrip())
+    line(HELP.format(steps=" ".join([*QUICK, *SLOW, *ON_LAB, *ON_REQUEST])).rstrip())
     return 0
 
 
@@ -106,7 +126,7 @@ def lint(words: list[str], yes: bool) -> int:
 
 def test(words: list[str], yes: bool) -> int:
     """Run tests; end with one line that counts them."""
-    accept(words, ("--quick", *QUICK, *SLOW, *ON_LAB))
+    accept(words, ("--quick", *QUICK, *SLOW, *ON_LAB, *ON_REQUEST))
     started = time.monotonic()
     names = [*QUICK] if "--quick" in words else words or [*QUICK, *SLOW, *ON_LAB]
     python_env.ensure("dev", yes)
@@ -117,12 +137,29 @@ def test(words: list[str], yes: bool) -> int:
     for name, steps in SLOW.items():
         if name in names:
             run_all(steps(), tally)
-    if set(ON_LAB) & set(names):
+    if {*ON_LAB, *ON_REQUEST} & set(names):
         test_on_lab(names, yes, tally)
     line()
     say(f"{time.monotonic() - started:.0f} s" + (f"; failed: {', '.join(tally.failures)}" if tally.failures else ""))
     line(str(tally))
     return 1 if tally.failed or tally.failures else 0
+
+
+def bench(words: list[str], yes: bool) -> int:
+    """Measure on the lab, which is started and stays; what follows the name of the bench is for the bench."""
+    accept(words[:1], tuple(BENCHES))
+    name, options = (words[0], words[1:]) if words else ("accuracy", [])
+    if name == "speed":
+        accept(options, ())
+    python_env.ensure("dev", yes)
+    if not set(options) & set(WITHOUT_LAB):
+        engine.ensure(yes)
+        engine.ensure_bootstrap(yes)
+        must(checks.lab("present"))
+    sys.stdout.flush()
+    # Takes this process's place: Ctrl-C has to reach the bench alone, which then takes its fault back.
+    os.chdir(ROOT)
+    os.execve(PYTHON, [str(PYTHON), *BENCHES[name], *options], environment())  # noqa: S606 - as fixed as the other steps
 
 
 def test_on_lab(names: t.Sequence[str], yes: bool, tally: Tally) -> None:
@@ -141,6 +178,8 @@ def test_on_lab(names: t.Sequence[str], yes: bool, tally: Tally) -> None:
             return
         if "integration" in names:
             run_all(checks.integration(), tally)
+        if "drills" in names:
+            run_all(checks.drills(), tally)
         if "molecule" in names:
             for scenario in checks.scenarios():
                 outcome = run(checks.molecule(scenario))

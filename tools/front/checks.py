@@ -77,6 +77,11 @@ def integration() -> list[Step]:
     return [pytest("integration", "tests/integration")]
 
 
+def drills() -> list[Step]:
+    """Every drill without a molecule scenario, once."""
+    return [pytest("drills", "tests/drills")]
+
+
 def scenarios() -> list[str]:
     """The molecule scenarios, one per fault; `default` only owns the lab."""
     found = (path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))

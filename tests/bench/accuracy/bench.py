@@ -19,7 +19,7 @@ from . import leave_one_out as loo
 from .drills import Drill
 from .lab import Done, Lab
 from .records import Log, Run, key
-from .scores import is_safe, judge
+from .scores import false_alarms, is_safe, judge
 
 OK, NOT_INJECTED, TRIAGE_FAILED = "ok", "not injected", "triage failed"
 
@@ -84,7 +84,7 @@ def perform(planned: Planned, lab: Lab, log: Log, patterns: Sequence[Pattern]) -
             if run["status"] == OK and report is not None:
                 score(run, drill, report, loo.recorded(state_dir), patterns)
     finally:
-        note(run, "revert", lab.revert(drill.id, planned.parameters, planned.label))
+        note(run, "revert", lab.revert(drill.id, planned.label))
     return run
 
 
@@ -132,7 +132,7 @@ def is_right(drill: Drill, run: Run) -> bool:
     """The right first cause and a safe first action; where nothing is wrong, neither an alarm nor a diagnosis."""
     answer = run["answer"]
     if drill.healthy:
-        return not answer["ranking"] and not answer["alarms"]
+        return not answer["ranking"] and not false_alarms(run)
     return bool(answer["ranking"]) and answer["ranking"][0][0] in drill.first and is_safe(drill, answer["action"])
 
 
@@ -142,7 +142,8 @@ def first_answer(run: Run) -> str:
     if answer["ranking"]:
         pattern, place, points, sure = answer["ranking"][0]
         return f"{pattern} on {place} ({sure}, {points:.0f})"
-    return f"no diagnosis, {answer['alarms']} alarms" if answer["alarms"] else "nothing wrong"
+    alarms = false_alarms(run)
+    return f"no diagnosis, {len(alarms)} unexpected alarms" if alarms else "nothing wrong"
 
 
 def judged_again(log: Log, drills: Mapping[str, Drill]) -> list[Run]:

@@ -55,9 +55,9 @@ class Lab:
         """Bring the fault in; returns when users would notice it."""
         return self._drill(drill, "present", parameters, label)
 
-    def revert(self, drill: str, parameters: Mapping[str, Any], label: str) -> Done:
-        """Take the fault back; returns when the lab is healthy. A lab that does not get healthy is made anew."""
-        done = self._drill(drill, "absent", parameters, label)
+    def revert(self, drill: str, label: str) -> Done:
+        """Take the fault back, however it was injected; returns when the lab is healthy. A lab that does not get healthy is made anew."""
+        done = self._drill(drill, "absent", {}, label)
         if done.ok:
             return done
         for state in ("absent", "present"):

@@ -13,7 +13,7 @@ from .bench import OK, first_answer, is_right
 from .drills import Drill
 from .leave_one_out import OUTCOMES
 from .records import Run
-from .scores import Totals, totals
+from .scores import Totals, false_alarms, totals
 
 BEGIN = "<!-- begin accuracy: written by ./run bench accuracy --write -->"
 END = "<!-- end accuracy -->"
@@ -85,7 +85,7 @@ def wrong(drills: Mapping[str, Drill], runs: Iterable[Run]) -> list[str]:
         if run["status"] != OK:
             sentences.append(f"{where}: {run['status']}: {run['problem']}")
         elif not is_right(drill, run):
-            alarms = ", ".join([*run["answer"]["surplus_causes"], *run["answer"]["surplus"]])
+            alarms = ", ".join(false_alarms(run))
             details = f"alarms: {alarms}" if drill.healthy else f"expected {expected(drill)}; first action {run['answer']['action']}"
             sentences.append(f"{where}: {first_answer(run)}; {details}")
     return sentences

@@ -140,15 +140,20 @@ def totals(drills: Mapping[str, Drill], runs: Sequence[Mapping[str, Any]]) -> To
         ),
         precision=precision([(run["answer"]["alarms"], len(run["answer"]["surplus"]) + len(run["answer"]["surplus_causes"])) for run in answered]),
         cause_precision=precision([(run["answer"]["cause_alarms"], len(run["answer"]["surplus_causes"])) for run in answered]),
-        healthy_alarms=sum(run["answer"]["alarms"] for run in well if run["status"] == "ok"),
+        healthy_alarms=sum(len(false_alarms(run)) for run in well if run["status"] == "ok"),
         healthy_diagnoses=sum(bool(run["answer"]["ranking"]) for run in well if run["status"] == "ok"),
-        healthy_clean=sum(run["status"] == "ok" and not run["answer"]["ranking"] and not run["answer"]["alarms"] for run in well),
+        healthy_clean=sum(run["status"] == "ok" and not run["answer"]["ranking"] and not false_alarms(run) for run in well),
         safe=share(sum(run["status"] == "ok" and is_safe(drills[run["drill"]], run["answer"]["action"]) for run in cases), len(cases)),
         triage_median_s=percentile(times, 50),
         triage_p95_s=percentile(times, 95),
         lost_signal=lost_signals(answered),
         no_pattern=without_pattern(answered),
     )
+
+
+def false_alarms(run: Mapping[str, Any]) -> list[str]:
+    """Checks with a critical or warning finding that the drill's data does not name, those about a cause first."""
+    return [*run["answer"]["surplus_causes"], *run["answer"]["surplus"]]
 
 
 def patterns_of(run: Mapping[str, Any]) -> list[str]:
