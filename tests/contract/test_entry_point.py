@@ -42,7 +42,14 @@ def test_help_names_every_step(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
-    [(["dmeo"], "dmeo"), (["test", "lints"], "lints"), (["lab", "start"], "start"), (["demo", "--fast"], "--fast"), (["lab", "up", "down"], "up down"), (["bench", "sped"], "sped")],
+    [
+        (["dmeo"], "dmeo"),
+        (["test", "lints"], "lints"),
+        (["lab", "start"], "start"),
+        (["demo", "--fast"], "--fast"),
+        (["lab", "up", "down"], "up down"),
+        (["bench", "sped"], "sped"),
+    ],
 )
 def test_misspelt_word_costs_one_sentence(arguments: list[str], named: str) -> None:
     """The sentence names the word and where the right ones stand; nothing is started."""
