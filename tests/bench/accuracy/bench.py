@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.sre.incident_response.plugins.plugin_utils.patterns import Pattern
+from ansible_collections.sre.incident_response.plugins.plugin_utils.patterns import Pattern, load_patterns
 
 from . import leave_one_out as loo
 from .drills import Drill
@@ -26,66 +26,70 @@ OK, NOT_INJECTED, TRIAGE_FAILED = "ok", "not injected", "triage failed"
 
 @dataclass(frozen=True)
 class Planned:
-    """One run to do. ``variant`` counts from 0; ``round`` tells repetitions of a healthy state apart."""
+    """One injection to do, and how often to triage it. ``variant`` counts from 0; ``rounds`` are the numbers of its triages."""
 
     drill: Drill
     variant: int
-    round: int
-
-    @property
-    def key(self) -> tuple[str, int, int]:
-        """As in the log."""
-        return (self.drill.id, self.variant, self.round)
+    rounds: tuple[int, ...] = (0,)
 
     @property
     def label(self) -> str:
         """For file names."""
-        return f"{self.drill.id}-{self.variant}-{self.round}"
+        return f"{self.drill.id}-{self.variant}"
 
     @property
     def parameters(self) -> Mapping[str, Any]:
         """What this variant changes."""
         return self.drill.variants[self.variant]
 
+    def without(self, done: set[tuple[str, int, int]]) -> Planned:
+        """The same with those triages left out that were done before."""
+        return replace(self, rounds=tuple(number for number in self.rounds if (self.drill.id, self.variant, number) not in done))
+
 
 def plan(drills: Sequence[Drill], variants: int, healthy_rounds: int) -> list[Planned]:
-    """Each fault once in each variant; each healthy state so many times, its variants in turn."""
-    runs: list[Planned] = []
+    """Each fault once in each variant. Each healthy state is triaged so many times in all, shared out evenly to its variants."""
+    planned: list[Planned] = []
     for drill in drills:
         count = min(variants, len(drill.variants))
-        if drill.healthy:
-            runs += [Planned(drill, number % count, number) for number in range(healthy_rounds)]
-        else:
-            runs += [Planned(drill, variant, 0) for variant in range(count)]
-    return runs
+        rounds = range(healthy_rounds if drill.healthy else count)
+        for variant in range(count):
+            own = tuple(number // count for number in rounds if number % count == variant)
+            planned += [Planned(drill, variant, own)] if own else []
+    return planned
 
 
-def perform(planned: Planned, lab: Lab, log: Log, patterns: Sequence[Pattern]) -> Run:
-    """Inject, triage, score; the fault is taken back whatever happens, Ctrl-C included."""
+def perform(planned: Planned, lab: Lab, log: Log, patterns: Sequence[Pattern]) -> Iterator[Run]:
+    """Inject, triage and score; a run for each triage. The fault is taken back whatever happens, Ctrl-C included."""
     drill = planned.drill
-    run: Run = {
-        "drill": drill.id,
+    runs = [begun(planned, number) for number in planned.rounds]
+    try:
+        injected = lab.inject(drill.id, planned.parameters, planned.label)
+        note(runs[0], "inject", injected)
+        for run in runs if injected.ok else []:
+            state_dir = log.state_dir(run)
+            triaged, report = lab.triage(state_dir, f"{planned.label}-{run['round']}")
+            note(run, "triage", triaged)
+            run["status"] = OK if triaged.ok and report is not None else TRIAGE_FAILED
+            if run["status"] == OK and report is not None:
+                score(run, drill, report, loo.recorded(state_dir), patterns)
+    finally:
+        note(runs[-1], "revert", lab.revert(drill.id, planned.label))
+    yield from runs if injected.ok else [{**run, "problem": runs[0]["problem"]} for run in runs]
+
+
+def begun(planned: Planned, number: int) -> Run:
+    """A run about which nothing is known yet."""
+    return {
+        "drill": planned.drill.id,
         "variant": planned.variant,
-        "round": planned.round,
+        "round": number,
         "parameters": dict(planned.parameters),
         "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "status": NOT_INJECTED,
         "problem": None,
         "seconds": {},
     }
-    state_dir = log.state_dir(run)
-    try:
-        injected = lab.inject(drill.id, planned.parameters, planned.label)
-        note(run, "inject", injected)
-        if injected.ok:
-            triaged, report = lab.triage(state_dir, planned.label)
-            note(run, "triage", triaged)
-            run["status"] = OK if triaged.ok and report is not None else TRIAGE_FAILED
-            if run["status"] == OK and report is not None:
-                score(run, drill, report, loo.recorded(state_dir), patterns)
-    finally:
-        note(run, "revert", lab.revert(drill.id, planned.label))
-    return run
 
 
 def note(run: Run, step: str, done: Done) -> None:
@@ -103,16 +107,16 @@ def score(run: Run, drill: Drill, report: Mapping[str, Any], recorded: loo.Recor
 
 def run_all(planned: Sequence[Planned], lab: Lab, log: Log, say: Callable[[str], None], resume: bool) -> None:
     """Do all runs and say a line about each; with ``resume`` leave out those that are in the log already."""
-    patterns = loo.outcome.load_patterns(loo.PATTERNS)
+    patterns = load_patterns(loo.PATTERNS)
     done = {key(run) for run in log.runs() if run["status"] == OK} if resume else set()
-    waiting = [one for one in planned if one.key not in done]
+    waiting = [one for one in (one.without(done) for one in planned) if one.rounds]
     started = time.monotonic()
     for number, one in enumerate(waiting, start=1):
-        run = perform(one, lab, log, patterns)
-        log.add(run)
-        say(f"{number:>3}/{len(waiting)} {progress(one.drill, run)}")
+        for run in perform(one, lab, log, patterns):
+            log.add(run)
+            say(f"{number:>3}/{len(waiting)} {progress(one.drill, run)}")
     if waiting:
-        say(f"{len(waiting)} runs in {time.monotonic() - started:.0f} s")
+        say(f"{len(waiting)} injections in {time.monotonic() - started:.0f} s")
 
 
 def progress(drill: Drill, run: Run) -> str:
@@ -161,7 +165,7 @@ def judged_again(log: Log, drills: Mapping[str, Drill]) -> list[Run]:
 
 def rescore(log: Log, drills: Mapping[str, Drill]) -> list[Run]:
     """The recorded runs, with today's checks and patterns over the evidence of then: shows in seconds what a change of data does."""
-    patterns = loo.outcome.load_patterns(loo.PATTERNS)
+    patterns = load_patterns(loo.PATTERNS)
     runs = []
     for run in log.runs():
         drill = drills.get(run["drill"])

@@ -46,7 +46,7 @@ def place_of(entry: Mapping[str, Any], services: Iterable[Mapping[str, Any]]) ->
     """Where a diagnosis or finding says that something is wrong: the lab's word for that kind of service, or the machine."""
     for service in services:
         if (service["name"], service["host"]) == (entry["service"], entry["host"]):
-            return PLACES.get(service["kind"], service["kind"])
+            return PLACES[service["kind"]]
     return MACHINE
 
 

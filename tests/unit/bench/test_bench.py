@@ -72,12 +72,24 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> records.Log:
 
 
 def test_every_variant_and_every_round_is_planned() -> None:
-    """Faults once in each variant; healthy states in turn through theirs."""
+    """Faults once in each variant; healthy states are injected once in each and triaged several times."""
     planned = bench.plan([drill(), drill("H99_well", top=None)], variants=2, healthy_rounds=5)
-    assert [one.key for one in planned if not one.drill.healthy] == [("P99_example", 0, 0), ("P99_example", 1, 0)]
-    assert [one.variant for one in planned if one.drill.healthy] == [0, 1, 0, 1, 0]
-    assert len({one.label for one in planned}) == len(planned)
+    assert [(one.drill.id, one.variant, one.rounds) for one in planned] == [
+        ("P99_example", 0, (0,)),
+        ("P99_example", 1, (0,)),
+        ("H99_well", 0, (0, 1, 2)),
+        ("H99_well", 1, (0, 1)),
+    ]
     assert planned[1].parameters == {"n": 2}
+    assert planned[2].without({("H99_well", 0, 1), ("H99_well", 1, 0)}).rounds == (0, 2)
+
+
+def test_healthy_state_is_injected_once_for_several_triages(log: records.Log) -> None:
+    """Each triage is a run of its own."""
+    fake = FakeLab()
+    runs = list(bench.perform(bench.Planned(drill(top=None), 1, (0, 1)), fake, log, PATTERNS))  # type: ignore[arg-type]  # only these methods are used
+    assert fake.asked == ["inject", "triage", "triage", "revert"]
+    assert [(run["variant"], run["round"], sorted(run["seconds"])) for run in runs] == [(1, 0, ["inject", "triage"]), (1, 1, ["revert", "triage"])]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +103,7 @@ def test_every_variant_and_every_round_is_planned() -> None:
 def test_what_fails_is_a_row_and_the_fault_is_taken_back(log: records.Log, fails: str, status: str, asked: list[str]) -> None:
     """Whatever does not work, the next drill finds a healthy lab and the table says what happened."""
     fake = FakeLab(fails)
-    run = bench.perform(bench.Planned(drill(), 0, 0), fake, log, PATTERNS)  # type: ignore[arg-type]  # only these methods are used
+    (run,) = bench.perform(bench.Planned(drill(), 0), fake, log, PATTERNS)  # type: ignore[arg-type]  # only these methods are used
     assert run["status"] == status
     assert run["problem"] == f"{fails}: {fails} is broken"
     assert fake.asked == asked
@@ -101,7 +113,7 @@ def test_interrupted_run_is_taken_back(log: records.Log) -> None:
     """Ctrl-C in the middle of a triage leaves no fault in the lab."""
     fake = FakeLab(interrupts="triage")
     with pytest.raises(KeyboardInterrupt):
-        bench.perform(bench.Planned(drill(), 0, 0), fake, log, PATTERNS)  # type: ignore[arg-type]  # only these methods are used
+        list(bench.perform(bench.Planned(drill(), 0), fake, log, PATTERNS))  # type: ignore[arg-type]  # only these methods are used
     assert fake.asked == ["inject", "triage", "revert"]
 
 
