@@ -28,12 +28,13 @@ ONSET_AFTER_S = 1800.0
 # Fewer failed requests than this may be anybody's mistake.
 FEW_ERRORS = 3
 
-# Errors that say which *other* part failed. A new error of this sort is no evidence against a new release.
+# Errors that say which *other* part failed, the server around the code among them. A new error of this sort is no evidence against a new release.
 OF_SOMETHING_ELSE = re.compile(
     r"too many clients|remaining connection slots|too many connections|lock timeout|lock_timeout|statement timeout|deadlock|QueuePool|PoolTimeout|pool timeout"
     r"|couldn't get a connection|connection (?:refused|reset|timed? ?out|is closed|closed|failed|lost)|could ?n[o']t? connect|server closed the connection"
     r"|terminating connection|OperationalError|InterfaceError|AdminShutdown|password authentication|read-only transaction|No space left|Errno \d+"
     r"|OOM command|OutOfMemoryError|MISCONF|READONLY|LOADING|BUSY |max number of clients|NOAUTH"
+    r"|Worker \(pid|WORKER TIMEOUT|was sent SIG|SIGKILL|SIGABRT|SIGTERM"
     r"|ConnectTimeout|ReadTimeout|ConnectError|ReadError|timed? ?out|TimeoutError|HTTPStatusError|Service Unavailable|Bad Gateway|Gateway Time"
     r"|status(?:_code)?[ =:]+(?:429|5\d\d)|\b50[234]\b|Name or service not known|name resolution|getaddrinfo|certificate|SSL",
     re.IGNORECASE,

@@ -24,6 +24,8 @@ LIKELY = 60.0
 POSSIBLE = 35.0
 EXPLAINS_FROM = 50.0
 SYMPTOM_FACTOR = 0.5
+# Depth of the patterns that only say what users see.
+SURFACE = 1
 UNCLASSIFIED = "unclassified_incident"
 WHY_LIMIT = 12
 
@@ -159,12 +161,32 @@ def accounts_for(deeper: Candidate, other: Candidate, scope: Scope) -> bool:
     return all(id(finding) in visible for finding in other.used)
 
 
+def is_only_noted(one: Candidate) -> bool:
+    """A machine of which nothing is known but that it is busy."""
+    return not one.root.name and all(finding.severity == "info" for finding in one.used)
+
+
+def discount(candidates: Sequence[Candidate]) -> None:
+    """A machine that is only noted to be busy gets no points for what a likely cause elsewhere explains: any machine may be busy beside an incident."""
+    likely = [one for one in candidates if one.raw >= LIKELY and not is_only_noted(one)]
+    globs = {glob for one in likely for glob in one.pattern.explains}
+    for one in candidates:
+        if is_only_noted(one):
+            one.why = [(finding, points) for finding, points in one.why if finding.severity == "info" or not any(_fits(finding.id, glob) for glob in globs)]
+            one.raw = min(100.0, sum(points for _finding, points in one.why))
+
+
+def is_too_weak(deeper: Candidate, other: Candidate) -> bool:
+    """A machine that is only noted to be busy explains that users wait, but no grave finding deeper than that."""
+    return is_only_noted(deeper) and other.pattern.depth > SURFACE and any(finding.severity == "critical" for finding in other.used)
+
+
 def explain_away(candidates: Sequence[Candidate], scope: Scope) -> None:
     """Mark each candidate that is only a symptom of one that is as deep or deeper."""
     strong = sorted((one for one in candidates if one.raw >= EXPLAINS_FROM), key=lambda one: -one.raw)
     for other in candidates:
         for deeper in strong:
-            if deeper is other or deeper.pattern.depth < other.pattern.depth or not accounts_for(deeper, other, scope):
+            if deeper is other or deeper.pattern.depth < other.pattern.depth or is_too_weak(deeper, other) or not accounts_for(deeper, other, scope):
                 continue
             if deeper.pattern.depth > other.pattern.depth or not accounts_for(deeper=other, other=deeper, scope=scope):
                 other.symptom_of = deeper
@@ -176,6 +198,7 @@ def rank(findings: Sequence[Finding], patterns: Sequence[Pattern], estate: Estat
     scope = Scope((finding for finding in findings if finding.state == FINDING), estate)
     found = [one for pattern in patterns for root in roots_of(pattern, scope) if (one := candidate(pattern, root, scope)) is not None]
     candidates = _one_per_evidence(found)
+    discount(candidates)
     explain_away(candidates, scope)
     return sorted((one for one in candidates if one.raw >= POSSIBLE), key=lambda one: one.rank)
 

@@ -159,6 +159,19 @@ def test_symptom_that_several_roots_share_is_told_once() -> None:
     assert [one.pattern.id for one in order] == ["slow_responses"]
 
 
+def test_busy_machine_explains_slow_users_but_no_stuck_worker() -> None:
+    busy = [finding("host.psi.cpu", "info"), finding("host.cpu.util", "info"), finding("host.load", "info"), finding("http.latency", "critical")]
+    assert {one.pattern.id: one.symptom_of.pattern.id for one in ranked(busy) if one.symptom_of} == {"slow_responses": "host_saturated"}
+    stuck = [finding("backend.loop.blocked", "critical"), finding("http.live", "critical"), finding("backend.accept_queue", "warning")]
+    assert ranked([*busy, *stuck])[0].pattern.id == "backend_workers_blocked"
+    # A cause elsewhere that explains why users wait leaves the machine with nothing but being busy.
+    locked = [finding("pg.locks.blocked", "critical"), finding("pg.locks.root", "critical")]
+    assert [one.pattern.id for one in ranked([*busy, *locked]) if not one.symptom_of] == ["db_lock_contention"]
+    # Where the machine itself says that something is wrong, it comes first.
+    starved = [finding("host.psi.memory", "critical"), finding("host.mem.available", "critical")]
+    assert ranked([*busy, *stuck, *starved])[0].pattern.id == "host_saturated"
+
+
 def test_full_disk_explains_only_what_depends_on_its_machine() -> None:
     documents = [
         document("web1", {name: samples.SPECS[name] for name in ("proxy", "backend")}),

@@ -310,6 +310,7 @@ def test_container_can_be_made_again_in_the_same_place() -> None:
         ("HTTPStatusError: Server error '503 Service Unavailable' for url 'http://app-ext:9000/quote'", False),
         ("PoolTimeout: couldn't get a connection after 2.00 sec", False),
         ("ConnectError: [Errno -2] Name or service not known", False),
+        ("Worker (pid:7) was sent SIGABRT!", False),
     ],
 )
 def test_new_errors_of_other_parts_are_no_bug_of_the_service(text: str, own: bool) -> None:
