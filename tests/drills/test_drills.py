@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.sre.incident_response.tests.bench.accuracy.drills import PROJECT, Drill, load
-from ansible_collections.sre.incident_response.tests.bench.accuracy.lab import Lab
+from ansible_collections.sre.incident_response.tests.bench.accuracy.lab import Lab, stop_like_ctrl_c
 from ansible_collections.sre.incident_response.tests.drills import expectations
 
 SCENARIOS = {path.parent.name for path in (PROJECT / "molecule").glob("*/molecule.yml")}
@@ -29,6 +29,13 @@ class Drilled:
 
     drill: Drill
     report: dict[str, Any]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ended_from_outside() -> Iterator[None]:
+    """Take the fault back then too."""
+    with stop_like_ctrl_c():
+        yield
 
 
 @pytest.fixture(scope="module", params=DRILLS, ids=lambda drill: drill.id)

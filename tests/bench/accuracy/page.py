@@ -60,7 +60,7 @@ def headline(drills: Mapping[str, Drill], runs: Sequence[Run]) -> str:
 def terminal(drills: Mapping[str, Drill], runs: Sequence[Run]) -> str:
     """The overall numbers and everything that was not right, as plain text."""
     lines = [headline(drills, runs), ""]
-    lines += [f"  {name:<52}{value:<28}{'target ' + target if target != '-' else ''}".rstrip() for name, value, target in measures(totals(drills, runs))]
+    lines += [f"  {name:<52}{value:<36}{'  target ' + target if target != '-' else ''}".rstrip() for name, value, target in measures(totals(drills, runs))]
     lines += ["", f"  where the time goes (medians): {time_spent(runs)}"]
     problems = wrong(drills, runs)
     lines += ["", *(f"  {text}" for text in problems)] if problems else ["", "  every answer was right"]
