@@ -23,7 +23,8 @@ from .logs_tally import Tally
 from .logs_text import without_colours
 from .times import epoch, iso
 
-FIRST_TAIL = 5000
+# Enough to judge how much a busy log needs; a quiet one has no more.
+FIRST_TAIL = 1500
 # The engine hands out about 50,000 lines a second: a longer baseline than this is not worth the wait.
 BASELINE_TAIL = 20000
 LONGEST_TAIL = 200000

@@ -149,7 +149,9 @@ class AccessLog:
                 self._route_names[request.path] = name
         if name not in self._routes and len(self._routes) >= MOST_ROUTES:
             name = OTHERS
-        route = self._routes.setdefault(name, Route(recent=Route()))
+        route = self._routes.get(name)
+        if route is None:
+            route = self._routes[name] = Route(recent=Route())
         route.add(failed, request.seconds)
         if is_recent and route.recent is not None:
             route.recent.add(failed, request.seconds)

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
-from .logs_record import Record, path_only
+from .logs_record import DECODE, Record, path_only
 from .redact import sample
 
 PATH_KEYS = ("uri", "request_uri", "path", "url")
@@ -22,6 +21,7 @@ UPSTREAM_STATUS_KEYS = ("upstream_status",)
 AGENT_KEYS = ("user_agent", "http_user_agent", "agent", "ua")
 
 # Requests of machines that look after machines: they would outvote the users on a quiet day.
+LONGEST_S = 1e6
 PROBE_AGENTS = ("ir-triage", "kube-probe", "ELB-HealthChecker", "GoogleHC", "Prometheus", "Blackbox", "Uptime", "Pingdom", "StatusCake", "Consul Health")
 _HEALTH = re.compile(
     r"^/(?:-/)?(?:nginx-)?(?:health|healthz|healthcheck|health_check|ready|readyz|readiness|live|livez|liveness|ping|status|stub_status|metrics)(?:/|$)"
@@ -49,7 +49,7 @@ class Request:
 def request_from_json(line: bytes) -> Request | None:
     """The request of a JSON access-log line; None when it is none."""
     try:
-        document = json.loads(line.decode("utf-8", "replace"))
+        document = DECODE(line.decode("utf-8", "replace"))
     except ValueError:
         return None
     if not isinstance(document, dict):
@@ -88,10 +88,14 @@ def whole(value: Any) -> int:
 
 def seconds_in(value: Any) -> float | None:
     """Seconds; ``0.004, 0.010`` is the sum over the upstreams tried; None for ``-`` and anything else."""
-    if isinstance(value, (int, float)):
-        return float(value)
+    try:
+        # What nearly every line has. Anybody may write NaN or Infinity into a log.
+        number = float(value)
+        return number if 0 <= number < LONGEST_S else None
+    except (TypeError, ValueError):
+        pass
     found = [float(part) for part in re.findall(r"\d+\.\d+|\d+", str(value or ""))]
-    return sum(found) if found else None
+    return sum(found) if found and sum(found) < LONGEST_S else None
 
 
 # combined, and what people append to it: rt=0.005 uct="0.000" urt="0.004"; or request and upstream time as the last numbers

@@ -304,6 +304,12 @@ def test_times_of_several_upstreams_add_up(value: Any, expected: float | None) -
     assert logs_nginx.seconds_in(value) == (None if expected is None else pytest.approx(expected))
 
 
+@pytest.mark.parametrize("value", ["NaN", float("nan"), "inf", float("inf"), -1, "1e300", "9" * 400])
+def test_what_is_no_time_is_none(value: Any) -> None:
+    """A client can't stop the counting with a number that can't be counted."""
+    assert logs_nginx.seconds_in(value) is None
+
+
 def test_percentiles_with_bounded_memory() -> None:
     """Exact to the millisecond up to a second."""
     latency = Latency()
