@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.sre.incident_response.plugins.plugin_utils import evidence, services
-from ansible_collections.sre.incident_response.plugins.plugin_utils.collector import Collector, checked_options, checked_sources
+from ansible_collections.sre.incident_response.plugins.plugin_utils.collector import Collector, checked_depth, checked_options, checked_sources
 
 
 class ActionModule(ActionBase):
@@ -18,7 +18,7 @@ class ActionModule(ActionBase):
     TRANSFERS_FILES = False
     _supports_check_mode = True
     _supports_async = False
-    _VALID_ARGS = frozenset(("services", "sources", "options", "host_root"))
+    _VALID_ARGS = frozenset(("services", "sources", "depth", "options", "host_root"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Collect, and return a summary of what was found; a machine that can't be reached is a result, not a failure."""
@@ -26,7 +26,8 @@ class ActionModule(ActionBase):
         arguments = self._task.args
         collector = Collector(self, task_vars or {}, arguments.get("host_root"))
         checked = services.check(arguments["services"] if "services" in arguments else collector.variable("incident_services"))
-        document = collector.collect(checked, checked_sources(arguments.get("sources")), checked_options(arguments.get("options")))
+        sources, depth = checked_sources(arguments.get("sources")), checked_depth(arguments.get("depth"))
+        document = collector.collect(checked, sources, checked_options(arguments.get("options")), depth)
         if not collector.workspace.announced:
             # Nobody else shows it when the timeline callback is not loaded.
             sentences = [collector.workspace.problem, document["reason"], *[problem["sentence"] for problem in document["problems"]]]

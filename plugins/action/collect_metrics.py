@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.sre.incident_response.plugins.plugin_utils import metrics, supplements, web
+from ansible_collections.sre.incident_response.plugins.plugin_utils import budget, metrics, supplements, web
 from ansible_collections.sre.incident_response.plugins.plugin_utils.collector import ensure
 from ansible_collections.sre.incident_response.plugins.plugin_utils.estate import Estate
 from ansible_collections.sre.incident_response.plugins.plugin_utils.expressions import MISSING
@@ -52,6 +52,9 @@ class ActionModule(ActionBase):
         host = str(variables["inventory_hostname"]) if arguments["scope"] == "host" else None
         if host is not None:
             ensure(self, variables, [])
+        limit = budget.newest(workspace)
+        if limit is not None:
+            arguments["timeout_s"] = int(min(arguments["timeout_s"], limit.for_controller_s(time.time())))
         estate = Estate(document for name, document in workspace.all_evidence() if host in (None, name))
         document, problem = self._document(estate, arguments)
         workspace.write_supplement("metrics" if host is None else f"metrics@{host}", document)

@@ -95,6 +95,7 @@ class CallbackModule(CallbackBase):
         self._complained = False
         self._starts: dict[tuple[str, str], tuple[float, str]] = {}
         self._rebuilt: str | None = None
+        self._incident: Path | None = None
         self._previous_handlers: dict[int, Any] = {}
         self._deferred: tuple[int, Any] | None = None
         self._pid = os.getpid()
@@ -178,17 +179,32 @@ class CallbackModule(CallbackBase):
         recorder = Recorder(Journal(self._workspace.journal, self._workspace.run_id, redactor), self._workspace.stored_findings)
         recorder.run_started(self._context(variables))
         self._recorder = recorder
+        self._incident = self._join(str(variables.get("incident_id") or ""), recorder.journal.path)
         atexit.register(self._at_exit)
         for number in _SIGNALS:
             self._previous_handlers[number] = signal.getsignal(number)
             signal.signal(number, self._on_signal)
+
+    def _join(self, incident: str, segment: Path) -> Path | None:
+        """Make this run a part of an incident; when that can't be done, it is one sentence and the run is recorded by itself."""
+        if not incident or self._workspace is None:
+            return None
+        from ansible_collections.sre.incident_response.plugins.plugin_utils.report.publish import RunNotFoundError, join
+
+        try:
+            return join(self._workspace.state_dir, incident, segment)
+        except RunNotFoundError as error:
+            self._tell(f"incident_id is {incident}, but {error} This run is recorded by itself.")
+        except OSError as error:
+            self._tell(f"This run can't be added to incident {incident} ({error.strerror or error}); it is recorded by itself.")
+        return None
 
     def _variables(self) -> dict[str, Any]:
         """Read the variables that options may come from; ansible-core before 2.21 doesn't do it for callbacks."""
         manager = self._play.get_variable_manager()
         hosts = manager._inventory.get_hosts(self._play.hosts) if manager._inventory else []
         everything = manager.get_vars(play=self._play, host=hosts[0] if hosts else None)
-        names = ("incident_state_dir", "incident_redact", "incident_actor")
+        names = ("incident_state_dir", "incident_redact", "incident_actor", "incident_id")
         templar = Templar(loader=self._play.get_loader(), variables=everything)
         values = {name: templar.template(everything[name]) for name in names if everything.get(name)}
         return {**{name: value for name, value in manager.extra_vars.items() if name.startswith(("awx_", "tower_"))}, **values}
@@ -288,11 +304,22 @@ class CallbackModule(CallbackBase):
 
         if self._workspace is not None:
             published = publish(self._workspace.path)
+            if self._incident is not None:
+                tables = published.record.investigations
+                published = publish(self._incident)
+                # The incident may have been investigated before: what is printed is what this run looked at.
+                published.record.investigations = tables
             self._print_board(published.record, published.html, self._workspace.problem)
 
     def _print_board(self, record: Record, report: Path, problem: str | None = None) -> None:
         from ansible_collections.sre.incident_response.plugins.plugin_utils.report.board import board
 
+        if record.investigations:
+            from ansible_collections.sre.incident_response.plugins.plugin_utils.report.tables import tables
+
+            self._display.display("")
+            for line in tables(record):
+                self._display.display(line.text, color=line.colour)
         self._display.display("")
         for line in board(record, str(report), problem):
             self._display.display(line.text, color=line.colour)

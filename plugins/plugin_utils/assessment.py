@@ -74,16 +74,24 @@ def _expressions(check: Check) -> list[str]:
 
 
 def assess(
-    checks: Sequence[Check], documents: Sequence[Mapping[str, Any]], role: str, host: str | None, run: Path, options: Mapping[str, Any] | None = None
+    checks: Sequence[Check],
+    documents: Sequence[Mapping[str, Any]],
+    role: str,
+    host: str | None,
+    run: Path,
+    options: Mapping[str, Any] | None = None,
+    until: float | None = None,
 ) -> list[Finding]:
     """Findings of the checks about one host's services, or about all (``host`` None). ``run`` is the folder of this run.
+
+    What is not evaluated by ``until`` (epoch) is unknown.
 
     ``options`` are settings of what the controller works out itself, such as ``trend_min_span_s``.
     """
     documents = supplemented(documents, {str(need) for check in checks for need in check.entry["needs"]}, run, options or {})
     used = {fact for check in checks for text in _expressions(check) for fact in _DERIVED.findall(text)}
     estate = Estate(documents, previous_releases(documents, run) if "deploy" in used else None)
-    return evaluate_all(checks, list(estate.subjects(host, bool(used))), role)
+    return evaluate_all(checks, list(estate.subjects(host, bool(used))), role, until)
 
 
 def short(findings: Sequence[Finding]) -> list[dict[str, Any]]:

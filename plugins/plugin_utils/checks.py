@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -264,11 +265,17 @@ class UndecidedError(Exception):
     """The check can't be answered; the text is the reason."""
 
 
-def evaluate_all(checks: Sequence[Check], subjects: Sequence[Subject], check_role: str = "") -> list[Finding]:
-    """Findings of all checks over all subjects, worst first. A subject that could not be reached is one ``unknown``."""
+def evaluate_all(checks: Sequence[Check], subjects: Sequence[Subject], check_role: str = "", until: float | None = None) -> list[Finding]:
+    """Findings of all checks over all subjects, worst first. A subject that could not be reached is one ``unknown``.
+
+    So is one whose turn would come after ``until`` (epoch), when the run has no time left.
+    """
     found: list[Finding] = []
     for subject in subjects:
         fitting = [check for check in checks if subject.kind in check.entry["kinds"]]
+        if until is not None and fitting and time.time() > until:
+            found.append(_not_assessed(subject, fitting, check_role, "the run's time (incident_budget_s) was over before their turn came"))
+            continue
         if subject.unavailable is not None:
             blind = [check for check in fitting if not subject.elsewhere.issuperset(check.entry["needs"])]
             fitting = [check for check in fitting if subject.elsewhere.issuperset(check.entry["needs"])]
@@ -279,10 +286,10 @@ def evaluate_all(checks: Sequence[Check], subjects: Sequence[Subject], check_rol
     return sorted(found, key=sort_key)
 
 
-def _not_assessed(subject: Subject, checks: Sequence[Check], check_role: str) -> Finding:
+def _not_assessed(subject: Subject, checks: Sequence[Check], check_role: str, reason: str | None = None) -> Finding:
     finding = _blank("service.assessed", "Could the checks be made?", "state", subject, check_role)
     finding.state = UNKNOWN
-    finding.reason = clean_text(subject.unavailable)
+    finding.reason = clean_text(reason or subject.unavailable)
     finding.summary = clean_text(f"{len(checks)} checks of {check_role or 'this role'} were not made on {subject.label}: {finding.reason}")
     return finding
 

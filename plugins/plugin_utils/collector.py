@@ -9,6 +9,7 @@ Whatever goes wrong on the way ends in an evidence document that says so; only a
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import shlex
@@ -17,19 +18,23 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible_collections.sre.incident_response.plugins.module_utils.probe.clean import clean_text
-from ansible_collections.sre.incident_response.plugins.module_utils.probe.context import DEFAULT_OPTIONS
+from ansible_collections.sre.incident_response.plugins.module_utils.probe.context import DEEP_OPTIONS, DEFAULT_OPTIONS
+from ansible_collections.sre.incident_response.plugins.plugin_utils import budget as budgets
 from ansible_collections.sre.incident_response.plugins.plugin_utils import evidence, probe_program, services
 from ansible_collections.sre.incident_response.plugins.plugin_utils.workspace import Workspace
 
 PACKED_PROBE = "sre.incident_response.probe"
 # Connecting, starting Python and coming back, on top of the probe's own budget.
 WAY_S = 40
+# A machine that had so much time and said nothing counts as one that can't be reached; with less we only know that we did not wait.
+PATIENCE_S = 20.0
 NO_PYTHON = 127
 # Isolated and without site: faster, and nothing of the user's environment can change what runs.
 PYTHON_OPTIONS = "-I -S -"
@@ -81,6 +86,15 @@ def checked_options(given: Any) -> dict[str, float]:
     return numbers
 
 
+def checked_depth(given: Any) -> str:
+    """The ``depth`` of the task, "" for the usual one; AnsibleActionFail for one that does not exist."""
+    if given in (None, "", "triage"):
+        return ""
+    if given != "deep":
+        raise AnsibleActionFail(f"depth of sre.incident_response.collect is {given!r}: use triage or deep")
+    return "deep"
+
+
 def checked_sources(given: Any) -> list[str] | None:
     """The ``sources`` of the task, None for all; AnsibleActionFail for one that does not exist."""
     if given is None or given == []:
@@ -108,31 +122,51 @@ class Collector:
         value = self.task_vars.get(name)
         return None if value is None else self.action._templar.template(value)
 
-    def collect(self, checked: services.Checked, sources: list[str] | None, options: Mapping[str, float]) -> dict[str, Any]:
+    def collect(self, checked: services.Checked, sources: list[str] | None, options: Mapping[str, float], depth: str = "") -> dict[str, Any]:
         """Ask the machine, merge the answer into what this run knows about it, and return that."""
-        document = self.ask(checked, sources, options)
+        document = self.ask(checked, sources, options, depth)
         if sources is not None:
             document = evidence.merged(self.workspace.evidence(self.host), document)
         self.workspace.write_evidence(document)
         return document
 
-    def ask(self, checked: services.Checked, sources: list[str] | None, options: Mapping[str, float]) -> dict[str, Any]:
+    def budget(self) -> budgets.Budget:
+        """The time that all machines of this task have together; AnsibleActionFail for an option that is no time."""
+        try:
+            total_s = budgets.seconds(self.variable(budgets.VARIABLE))
+        except budgets.BudgetError as error:
+            raise AnsibleActionFail(str(error)) from error
+        return budgets.begin(self.workspace, str(getattr(self.action._task, "_uuid", "")), total_s)
+
+    def ask(self, checked: services.Checked, sources: list[str] | None, options: Mapping[str, float], depth: str = "") -> dict[str, Any]:
         """The evidence document of one call; never raises for anything that the machine or the way to it does."""
-        effective = {**DEFAULT_OPTIONS, **options}
+        budget, sent = self.budget(), time.time()
+        effective = {**(DEEP_OPTIONS if depth else DEFAULT_OPTIONS), **options}
+        left_s = budget.for_machines_s(sent)
+        if not left_s:
+            reason = f"it was not asked any more, because {budget.words} was over; raise it, or look at fewer machines with --limit"
+            return evidence.unreachable(self.host, reason, checked, effective, evidence.Call(sent, sent), unfinished=True)
+        # The probe itself shall end in time with what it has: half an answer is better than none.
+        effective["budget_s"] = min(float(effective["budget_s"]), max(1.0, left_s - budgets.LEAST_CALL_S))
+        limit_s = min(effective["budget_s"] + WAY_S, left_s)
         request = {
             "services": checked.services,
             "sources": sources,
-            "options": dict(options),
+            "depth": depth,
+            "options": {**options, "budget_s": effective["budget_s"]},
             "resources": probe_program.resources(),
             "host_root": self.host_root,
             "token": secrets.token_hex(8),
         }
-        sent = time.time()
+        late = limit_s < PATIENCE_S
+        before = children()
         try:
-            with time_limit(float(effective["budget_s"]) + WAY_S):
+            with time_limit(limit_s):
                 answer = self._over_stdin(request) if self._takes_stdin() else self._packed(request)
         except CallTimeoutError as error:
-            reason = str(error)
+            end_processes(children() - before)
+            reason = f"{error}; {budget.words} ended" if left_s < effective["budget_s"] + WAY_S else str(error)
+            return evidence.unreachable(self.host, reason, checked, effective, evidence.Call(sent, time.time()), unfinished=late)
         except evidence.UnreadableAnswerError as error:
             reason = str(error)
         except (AnsibleError, OSError, UnicodeError) as error:
@@ -152,8 +186,7 @@ class Collector:
     def _over_stdin(self, request: dict[str, Any]) -> dict[str, Any]:
         """Feed the joined program to the machine's Python."""
         interpreter = self.interpreter()
-        program = probe_program.build(request, compiled=interpreter == [sys.executable] and self._transport() == "local")
-        result = self.action._low_level_execute_command(starting(interpreter), in_data=program, sudoable=True)
+        result = self.action._low_level_execute_command(starting(interpreter), in_data=self._program(interpreter, request), sudoable=True)
         try:
             return evidence.parse_answer(str(result["stdout"]), request["token"])
         except evidence.UnreadableAnswerError as error:
@@ -161,6 +194,11 @@ class Collector:
                 # sudo's requiretty: only the way without standard input gets a terminal.
                 return self._packed(request)
             raise evidence.UnreadableAnswerError(explained(str(error), result)) from None
+
+    def _program(self, interpreter: list[str] | None, request: dict[str, Any], entry: str = "runner") -> bytes:
+        """What that Python is fed with; Ansible's own one on the controller finds the files where Ansible itself has them."""
+        here = interpreter == [sys.executable] and self._transport() == "local" and self.action._connection.become is None
+        return probe_program.build(request, here, entry)
 
     def _packed(self, request: dict[str, Any]) -> dict[str, Any]:
         """Run the same code as an ordinary module, for connections that can't take standard input."""
@@ -222,6 +260,21 @@ def one_sentence(text: object) -> str:
     return lines[-1][:300] if lines else ""
 
 
+def children() -> set[int]:
+    """Ids of the processes that this one has started and that still run; empty where the kernel does not list them."""
+    try:
+        return {int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text(encoding="ascii").split()}
+    except (OSError, ValueError):
+        return set()
+
+
+def end_processes(pids: Iterable[int]) -> None:
+    """End what a call that was given up has left behind, such as an ssh that still waits."""
+    for pid in pids:
+        with suppress(OSError):
+            os.kill(pid, signal.SIGTERM)
+
+
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
     """CallTimeoutError after ``seconds``. A ``timeout:`` of the task itself, which uses the same signal, takes precedence."""
@@ -230,7 +283,7 @@ def time_limit(seconds: float) -> Iterator[None]:
         return
 
     def ring(_signal: int, _frame: FrameType | None) -> None:
-        raise CallTimeoutError(f"no answer within {seconds:g} s; look at the machine's load and the way to it, or raise budget_s")
+        raise CallTimeoutError(f"no answer within {seconds:.3g} s; look at the machine's load and the way to it, or raise budget_s")
 
     before = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -62,11 +62,15 @@ class Service:
 
 @dataclass
 class Machine:
-    """One inventory host: ``reason`` says why it could not be reached, ``problems`` what is wrong with its inventory."""
+    """One inventory host: ``reason`` says why it could not be reached, ``problems`` what is wrong with its inventory.
+
+    ``unfinished``: it was not reached only because the run's time was over.
+    """
 
     name: str
     reachable: bool = True
     reason: str | None = None
+    unfinished: bool = False
     collected_at: str | None = None
     now: float = 0.0
     options: dict[str, Any] = field(default_factory=dict)
@@ -110,6 +114,7 @@ class Estate:
             name=host,
             reachable=bool(document.get("reachable", True)),
             reason=document.get("reason"),
+            unfinished=document.get("unfinished") is True,
             collected_at=document.get("collected_at"),
             now=epoch(clock.get("host_epoch")) or epoch(document.get("collected_at")) or 0.0,
             options=mapping(document.get("options")),
@@ -220,6 +225,7 @@ class Estate:
         document: dict[str, Any] = {name: source_data(machine.sources, name) for name in machine.sources}
         document.update(service={"name": machine.name, "kind": "machine", "host": machine.name}, clock=machine.clock)
         document.update(now=machine.now, options=machine.options, reachable=machine.reachable, reason=machine.reason, problems=machine.problems)
+        document.update(unfinished=machine.unfinished)
         sources = {**machine.sources, "clock": {"ok": bool(machine.clock)}}
         return Subject(
             service="",

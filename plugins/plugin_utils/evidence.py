@@ -32,6 +32,10 @@ SOURCES = (
     "disk",
     "docker",
     "changes",
+    "processes",
+    "connections",
+    "pg_detail",
+    "redis_detail",
 )
 
 
@@ -72,20 +76,25 @@ def completed(document: dict[str, Any], host: str, checked: Checked, call: Call,
         "asked": asked,
         "host": host,
         "reachable": True,
+        "unfinished": False,
         "reason": None,
         "clock": clock(document.get("clock") or {}, call),
         "problems": problems(checked),
     }
 
 
-def unreachable(host: str, reason: str, checked: Checked, options: Mapping[str, Any], call: Call) -> dict[str, Any]:
-    """The document of a machine that could not be asked: its declared services without a single source."""
+def unreachable(host: str, reason: str, checked: Checked, options: Mapping[str, Any], call: Call, unfinished: bool = False) -> dict[str, Any]:
+    """The document of a machine that could not be asked: its declared services without a single source.
+
+    ``unfinished``: only because the run's time was over, so nothing is known about the machine itself.
+    """
     return {
         "schema": SCHEMA,
         "host": host,
         "collected_at": datetime.fromtimestamp(call.received, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "duration_s": round(call.received - call.sent, 3),
         "reachable": False,
+        "unfinished": unfinished,
         "reason": reason,
         "clock": {"host_epoch": None, "offset_s": None, "rtt_s": None},
         "discovered": False,

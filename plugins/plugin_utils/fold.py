@@ -16,9 +16,23 @@ from typing import Any
 from ansible_collections.sre.incident_response.plugins.plugin_utils.conclusions import conclude
 from ansible_collections.sre.incident_response.plugins.plugin_utils.findings import FINDING, OK, ROLES, SEVERITY_ORDER, UNKNOWN, Finding
 from ansible_collections.sre.incident_response.plugins.plugin_utils.journal import Event, format_time, parse_time
-from ansible_collections.sre.incident_response.plugins.plugin_utils.record import Diagnosis, Entry, Machine, NotAssessed, Proposal, Record, Run, Why
+from ansible_collections.sre.incident_response.plugins.plugin_utils.record import (
+    Diagnosis,
+    Entry,
+    Investigation,
+    Machine,
+    Metrics,
+    NotAssessed,
+    Proposal,
+    Record,
+    Run,
+    Series,
+    Table,
+    Why,
+)
 from ansible_collections.sre.incident_response.plugins.plugin_utils.text import one_line, plural
 
+_MOST_COLUMNS, _MOST_ROWS, _MOST_POINTS = 20, 100, 240
 _MILESTONES = ("acknowledged", "mitigated", "resolved")
 
 
@@ -147,6 +161,27 @@ def _proposal_from(data: Mapping[str, Any]) -> Proposal:
     names = ("id", "mitigation", "effect", "undo", "note", "pattern", "service", "host")
     texts = {name: _text(data.get(name)) for name in names}
     return Proposal(**texts, target=dict(target) if isinstance(target, Mapping) else {}, command=_block(data.get("command")))
+
+
+def _table_from(data: Mapping[str, Any]) -> Table:
+    """A table whose rows all have as many cells as it has columns, whatever the event says."""
+    columns = _texts(data.get("columns"))[:_MOST_COLUMNS]
+    given = data.get("rows")
+    raw = [row for row in given if isinstance(row, list)] if isinstance(given, list) else []
+    rows = [[_text(cell) for cell in [*row, *[""] * len(columns)][: len(columns)]] for row in raw[:_MOST_ROWS]]
+    places = data.get("numbers")
+    numbers = [place for place in places if isinstance(place, int) and 0 <= place < len(columns)] if isinstance(places, list) else []
+    texts = {name: _text(data.get(name)) for name in ("service", "host", "note", "reason")}
+    left_out = int(_number(data.get("left_out")) or 0) + max(0, len(raw) - _MOST_ROWS)
+    return Table(_text(data.get("title"), "table"), **texts, columns=columns, rows=rows, numbers=numbers, left_out=left_out)
+
+
+def _series_from(data: Mapping[str, Any]) -> Series:
+    names = ("id", "measure", "name", "unit", "service", "host")
+    raw = data.get("points")
+    pairs = [pair for pair in raw if isinstance(pair, list) and len(pair) == 2] if isinstance(raw, list) else []
+    points = [[time, value] for time, value in ((_number(first), _number(second)) for first, second in pairs) if time is not None and value is not None]
+    return Series(**{name: _text(data.get(name)) for name in names}, points=sorted(points)[-_MOST_POINTS:])
 
 
 # -- folding -------------------------------------------------------------------------------------------------------------
@@ -292,6 +327,27 @@ def _on_note(state: _Folding, event: Event) -> None:
     _enter(state, event, _text(event.data.get("summary"), "note"), kind=kind, severity=event.severity, service=_text(event.data.get("service")))
 
 
+def _on_investigation(state: _Folding, event: Event) -> None:
+    """A topic that was looked at again replaces what an earlier look saw."""
+    data = event.data
+    topic = _text(data.get("topic"), "unnamed topic")
+    tables = [_table_from(item) for item in _mappings(data.get("tables"))]
+    found = Investigation(topic, _text(data.get("title")) or topic, _text(data.get("summary")), tables)
+    state.record.investigations = [*(known for known in state.record.investigations if known.topic != topic), found]
+    _enter(state, event, f"investigated {topic}: {found.summary}")
+
+
+def _on_metrics(state: _Folding, event: Event) -> None:
+    data = event.data
+    series = [made for item in _mappings(data.get("series")) if (made := _series_from(item)).points]
+    times = {name: _valid_time(data.get(name)) for name in ("start", "end", "onset")}
+    found = Metrics(_text(data.get("from"), "Prometheus"), **times, series=series, cut=data.get("cut") is True)
+    # Asked for each host alone, every host has its own answer; what is about the same services replaces what was known of them.
+    about = {(one.service, one.host) for one in series}
+    kept = [known for known in state.record.metrics if not about & {(one.service, one.host) for one in known.series}]
+    state.record.metrics = [*kept, found] if series else kept
+
+
 def _on_interrupted(state: _Folding, event: Event) -> None:
     run = state.record.run
     run.status, run.reason = "interrupted", _text(event.data.get("reason"), "a signal")
@@ -319,6 +375,8 @@ _HANDLERS = {
     "action": _on_action,
     "step": _on_step,
     "note": _on_note,
+    "investigation": _on_investigation,
+    "metrics": _on_metrics,
     "run.interrupted": _on_interrupted,
     "run.finished": _on_finished,
 }

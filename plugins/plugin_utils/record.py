@@ -130,6 +130,56 @@ class Entry:
 
 
 @dataclass
+class Table:
+    """One table of an investigation; `numbers` are positions of columns that are set to the right, `reason` says why nobody could look."""
+
+    title: str
+    service: str = ""
+    host: str = ""
+    columns: list[str] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    note: str = ""
+    reason: str = ""
+    left_out: int = 0
+
+
+@dataclass
+class Investigation:
+    """A deeper look at one topic."""
+
+    topic: str
+    title: str
+    summary: str
+    tables: list[Table] = field(default_factory=list)
+
+
+@dataclass
+class Series:
+    """What one query to a Prometheus gave: `points` are [epoch, value]."""
+
+    id: str
+    measure: str
+    name: str
+    unit: str
+    service: str
+    host: str
+    points: list[list[float]] = field(default_factory=list)
+
+
+@dataclass
+class Metrics:
+    """Metrics around the onset; times are ISO-8601 UTC. `cut`: there were more series than are kept."""
+
+    source: str
+    start: str | None
+    end: str | None
+    onset: str | None
+    series: list[Series] = field(default_factory=list)
+    cut: bool = False
+
+
+@dataclass
 class Incident:
     """Times are ISO-8601 UTC; `started` is the first sign in the evidence, `detected` when this run named the cause."""
 
@@ -174,6 +224,8 @@ class Record:
     not_assessed: list[NotAssessed] = field(default_factory=list)
     timeline: list[Entry] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    investigations: list[Investigation] = field(default_factory=list)
+    metrics: list[Metrics] = field(default_factory=list)
 
     @property
     def bad(self) -> list[Finding]:

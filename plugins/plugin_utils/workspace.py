@@ -81,6 +81,11 @@ class Workspace:
         about = _read_json(folder / "workspace.json") or {}
         return cls(folder, str(about.get("run_id") or folder.name), about.get("problem"))
 
+    @property
+    def state_dir(self) -> Path:
+        """The folder that holds all runs, this one among them."""
+        return self.path.parent.parent
+
     # -- journal and derived files ----------------------------------------------------------------------------------
 
     @property

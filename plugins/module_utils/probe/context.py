@@ -73,6 +73,16 @@ DEFAULT_OPTIONS: dict[str, Any] = {
     "change_window_s": 86400,  # how far back a change counts as recent
 }
 
+# What an investigation looks at instead: longer between two readings, further back, and more requests. ``depth: deep`` of a request.
+DEEP_OPTIONS: dict[str, Any] = {
+    **DEFAULT_OPTIONS,
+    "log_window_s": 3600,
+    "log_baseline_s": 21600,
+    "sample_s": 3.0,
+    "budget_s": 40.0,
+    "http_probes": 8,
+}
+
 READ_LIMIT = 1024 * 1024
 SHORTEST_WAIT_S = 0.05
 

@@ -15,7 +15,7 @@ TCP_ESTABLISHED, TCP_CLOSE_WAIT, TCP_LISTEN = "01", "08", "0A"
 
 @dataclass(frozen=True)
 class ProcessStat:
-    """One line of /proc/<pid>/stat; ``ticks`` is user and system time in clock ticks, ``rss_pages`` in pages."""
+    """One line of /proc/<pid>/stat; ``ticks`` is user and system time in clock ticks, ``rss_pages`` in pages, ``started`` in ticks since boot."""
 
     pid: int
     comm: str
@@ -23,6 +23,8 @@ class ProcessStat:
     parent: int
     ticks: int
     rss_pages: int
+    threads: int = 1
+    started: int = 0
 
 
 def process_stat(text: str) -> ProcessStat:
@@ -30,7 +32,7 @@ def process_stat(text: str) -> ProcessStat:
     head, _open, rest = text.partition("(")
     comm, _close, tail = rest.rpartition(")")
     fields = tail.split()
-    return ProcessStat(int(head), comm, fields[0], int(fields[1]), int(fields[11]) + int(fields[12]), int(fields[21]))
+    return ProcessStat(int(head), comm, fields[0], int(fields[1]), int(fields[11]) + int(fields[12]), int(fields[21]), int(fields[17]), int(fields[19]))
 
 
 def key_numbers(text: str) -> dict[str, int]:

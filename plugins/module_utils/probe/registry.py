@@ -12,7 +12,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import cgroup, changes, container, disk, dns, engine, host, http, logs, postgresql, process, redis, tls, volume
+from . import (
+    cgroup,
+    changes,
+    connections,
+    container,
+    disk,
+    dns,
+    engine,
+    host,
+    http,
+    logs,
+    pg_detail,
+    postgresql,
+    process,
+    processes,
+    redis,
+    redis_detail,
+    tls,
+    volume,
+)
 from .context import CONTAINER_KINDS, Context, Service
 
 
@@ -22,6 +41,7 @@ class Source:
 
     ``needs_container``: runs only for services that declare a container. ``applies``: says for which services there is something to ask
     (None: for all of its kinds); a source that does not apply is left out of the evidence, which is not the same as one that failed.
+    ``deep``: too long or too much for every triage; only an investigation (``depth: deep``) asks it.
     """
 
     name: str
@@ -30,6 +50,7 @@ class Source:
     limit_s: float = 8.0
     needs_container: bool = False
     applies: Callable[[Service], bool] | None = None
+    deep: bool = False
 
 
 SERVICE_SOURCES: list[Source] = [
@@ -43,6 +64,10 @@ SERVICE_SOURCES: list[Source] = [
     Source("logs", logs.collect, CONTAINER_KINDS, limit_s=12.0, needs_container=True),
     Source("dns", dns.collect, CONTAINER_KINDS, needs_container=True, applies=dns.applies),
     Source("tls", tls.collect, ("fastapi", "nginx", "external"), limit_s=12.0, applies=tls.applies),
+    Source("processes", processes.collect, CONTAINER_KINDS, needs_container=True, deep=True),
+    Source("connections", connections.collect, CONTAINER_KINDS, needs_container=True, deep=True),
+    Source("pg_detail", pg_detail.collect, ("postgresql",), limit_s=16.0, deep=True),
+    Source("redis_detail", redis_detail.collect, ("redis",), limit_s=16.0, deep=True),
 ]
 MACHINE_SOURCES: list[Source] = [
     Source("host", host.collect),

@@ -23,7 +23,7 @@ from typing import Any
 
 from . import discover, recorded
 from .clean import bounded, clean_text, cleaned
-from .context import DEFAULT_OPTIONS, Context, Machine, Service, SourceError
+from .context import DEEP_OPTIONS, DEFAULT_OPTIONS, Context, Machine, Service, SourceError
 from .docker import DockerClient
 from .registry import MACHINE_SOURCES, SERVICE_SOURCES, Source
 
@@ -150,8 +150,13 @@ def clock_offset_s(machine: Machine) -> float:
     return tree.clock_offset_s if tree else 0.0
 
 
-def wanted_jobs(services: dict[str, Service], sources: list[str] | None) -> list[Job]:
-    """The jobs for these services and the machine; ``sources`` limits them to those names."""
+def options_of(request: dict[str, Any]) -> dict[str, Any]:
+    """All options of a request: its own before those of its depth."""
+    return {**(DEEP_OPTIONS if request.get("depth") == "deep" else DEFAULT_OPTIONS), **(request.get("options") or {})}
+
+
+def wanted_jobs(services: dict[str, Service], sources: list[str] | None, deep: bool = False) -> list[Job]:
+    """The jobs for these services and the machine; ``sources`` limits them to those names, and a deep one needs a deep look."""
     jobs = []
     for source in MACHINE_SOURCES:
         if sources is None or source.name in sources:
@@ -159,7 +164,7 @@ def wanted_jobs(services: dict[str, Service], sources: list[str] | None) -> list
     for service in services.values():
         for source in SERVICE_SOURCES:
             fits = service.kind in source.kinds and (service.container_name is not None or not source.needs_container)
-            fits = fits and (source.applies is None or source.applies(service))
+            fits = fits and (source.applies is None or source.applies(service)) and (deep or not source.deep)
             if fits and (sources is None or source.name in sources):
                 jobs.append(Job(source, service))
     return jobs
@@ -169,7 +174,7 @@ def collect(request: dict[str, Any]) -> dict[str, Any]:
     """The evidence document for a request."""
     started = time.monotonic()
     roots = {"root": str(request.get("root") or ""), "host_root": str(request.get("host_root") or "")}
-    machine = Machine({}, DockerClient(), request.get("options"), resources=request.get("resources"), **roots)
+    machine = Machine({}, DockerClient(), options_of(request), resources=request.get("resources"), **roots)
     machine.docker.timeout_s = float(machine.options["docker_timeout_s"])
     declared = request.get("services") or {}
     machine.services = {name: Service(name, str(spec["kind"]), spec) for name, spec in declared.items()}
@@ -179,7 +184,7 @@ def collect(request: dict[str, Any]) -> dict[str, Any]:
     if machine.host_root:
         assumptions.append(f"the machine itself is read from the recorded tree {machine.host_root} (incident_host_root), not from its own kernel")
     offset_s = clock_offset_s(machine)
-    jobs = wanted_jobs(machine.services, request.get("sources"))
+    jobs = wanted_jobs(machine.services, request.get("sources"), request.get("depth") == "deep")
     Pool(machine, jobs).run()
     return {
         "schema": "sre.incident_response/evidence/1",
@@ -216,7 +221,7 @@ def end_anyway(request: dict[str, Any]) -> None:
 
     One endless computation, a regular expression for instance, stops all threads of a Python: then only this, which needs no Python, is left.
     """
-    budget = float((request.get("options") or {}).get("budget_s", DEFAULT_OPTIONS["budget_s"]))
+    budget = float(options_of(request)["budget_s"])
     faulthandler.dump_traceback_later(budget + LAST_RESORT_S, exit=True)
 
 

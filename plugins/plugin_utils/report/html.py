@@ -16,6 +16,8 @@ import jinja2
 import markupsafe
 from ansible_collections.sre.incident_response.plugins.plugin_utils.findings import FINDING, UNKNOWN
 from ansible_collections.sre.incident_response.plugins.plugin_utils.record import Record, age, grouped, run_notice
+from ansible_collections.sre.incident_response.plugins.plugin_utils.report.charts import panels
+from ansible_collections.sre.incident_response.plugins.plugin_utils.report.tables import heading
 from ansible_collections.sre.incident_response.plugins.plugin_utils.report.view import began, machines_line, next_step, place, reasons, where
 from jinja2.bccache import Bucket
 
@@ -73,6 +75,8 @@ def render(record: Record) -> str:
         notes=grouped(finding for finding in record.bad if finding.severity == "info"),
         columns=columns,
         rows=rows,
+        heading=heading,
+        panels=panels(record),
         place=place,
         where=where,
         age=age,

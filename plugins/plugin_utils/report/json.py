@@ -25,6 +25,8 @@ def document(record: Record) -> dict[str, Any]:
         "diagnosis": [dataclasses.asdict(item) for item in record.diagnosis],
         "proposals": [dataclasses.asdict(item) for item in record.proposals],
         "exonerated": record.exonerated,
+        "investigations": [dataclasses.asdict(item) for item in record.investigations],
+        "metrics": [dataclasses.asdict(item) for item in record.metrics],
         "timeline": [dataclasses.asdict(item) for item in record.timeline],
         "run": _run(record),
     }

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 
 from ansible_collections.sre.incident_response.plugins.plugin_utils.record import Diagnosis, Record, grouped, run_notice
+from ansible_collections.sre.incident_response.plugins.plugin_utils.report.charts import panels
+from ansible_collections.sre.incident_response.plugins.plugin_utils.report.tables import heading
 from ansible_collections.sre.incident_response.plugins.plugin_utils.report.view import began, next_step, place, reasons, where
 from ansible_collections.sre.incident_response.plugins.plugin_utils.text import clean, one_line, plural
 
@@ -47,7 +49,7 @@ def render(record: Record) -> str:
     notice = run_notice(record)
     if notice:
         lines += [f"> **{escaped(notice)}**", ""]
-    for section in (_summary, _next, _findings, _services, _gaps, _diagnoses, _exonerated, _timeline, _about):
+    for section in (_summary, _next, _findings, _services, _gaps, _diagnoses, _investigations, _metrics, _exonerated, _timeline, _about):
         part = section(record)
         if part:
             lines += [*part, ""]
@@ -118,6 +120,33 @@ def _diagnosis(item: Diagnosis) -> list[str]:
     if item.escalate:
         lines.append(f"- Escalate: {escaped(item.escalate)}")
     return lines
+
+
+def _investigations(record: Record) -> list[str]:
+    lines: list[str] = []
+    for found in record.investigations:
+        lines += ["", f"## Investigation: {escaped(found.title)}", "", escaped(found.summary)]
+        for one in found.tables:
+            lines += ["", f"### {escaped(heading(one))}", ""]
+            lines += [escaped(one.note), ""] if one.note else []
+            if one.reason:
+                lines.append(f"Not known: {escaped(one.reason)}")
+            elif not one.rows:
+                lines.append("None.")
+            else:
+                lines += table([escaped(name) for name in one.columns], [[escaped(cell) for cell in row] for row in one.rows])
+            lines += ["", f"{plural(one.left_out, 'more row')} left out."] if one.left_out else []
+    return lines[1:]
+
+
+def _metrics(record: Record) -> list[str]:
+    lines: list[str] = []
+    for panel in panels(record):
+        rows = [[escaped(chart.about), escaped(chart.title), escaped(chart.least), escaped(chart.most), escaped(chart.last)] for chart in panel.charts]
+        onset = f", errors began {_clock(panel.onset)}" if panel.onset else ""
+        lines += ["", f"From {escaped(panel.source)}, {_clock(panel.start)} to {_clock(panel.end)}{onset} (UTC)."]
+        lines += ["", *table(["service", "measure", "least", "most", "last"], rows)]
+    return ["## Metrics", *lines] if lines else []
 
 
 def _exonerated(record: Record) -> list[str]:

@@ -43,6 +43,20 @@ def publish(folder: str | os.PathLike[str]) -> Published:
     return Published(record, target / "report.html")
 
 
+def join(state_dir: str | os.PathLike[str], incident: str, segment: Path) -> Path:
+    """Make a run's journal a segment of an incident as well, and return the incident's folder.
+
+    ``incident`` is the id or folder of an incident, or of the run that it began with. Both folders hold the same file, so whoever writes into
+    the journal writes into both, and several runs may belong to one incident at the same time. Raises RunNotFoundError with a sentence when
+    there is no such folder, OSError when it can't be written.
+    """
+    folder = find_run(state_dir, incident)
+    target = folder / "segments" / segment.name
+    if not target.exists():
+        os.link(segment, target)
+    return folder
+
+
 def write_whole(target: Path, text: str) -> None:
     """Replace a file in one step: a reader sees the old text or the new one, never half of it.
 
