@@ -15,10 +15,19 @@ MOST_CONTAINERS = 500
 
 
 def collect(ctx: Context) -> dict[str, Any]:
-    """Data of source ``docker``."""
-    api_version = ctx.docker.version()
+    """Data of source ``docker``; ``up`` is false for an engine that hangs or has ended while containers are declared."""
+    try:
+        api_version = ctx.docker.version()
+    except SourceError as error:
+        expected = any(service.container_name for service in ctx.services.values())
+        if not expected or error.kind not in ("timeout", "refused"):
+            raise
+        names = ("version", "api_version", "ping_ms", "root_dir", "containers", "deaths_15m")
+        return {"up": False, "error": error.reason, **dict.fromkeys(names)}
     version = ctx.docker.get_json("/version")
     return {
+        "up": True,
+        "error": None,
         "version": version.get("Version"),
         "api_version": api_version,
         "ping_ms": ctx.docker.ping_ms,

@@ -165,6 +165,8 @@ def test_the_engine_and_its_dead() -> None:
     docker.documents.update({"/version": {"Version": "28.0.1"}, "/info": {"DockerRootDir": "/var/lib/docker"}})
     data = engine.collect(context(docker=docker, now=now))
     assert data == {
+        "up": True,
+        "error": None,
         "version": "28.0.1",
         "api_version": "1.41",
         "ping_ms": 1.0,
@@ -172,6 +174,21 @@ def test_the_engine_and_its_dead() -> None:
         "deaths_15m": 1,
         "containers": [{"name": "app", "image": "shop/app:1", "status": "running"}, {"name": "old", "image": "shop/old:1", "status": "exited"}],
     }
+
+
+@pytest.mark.parametrize("kind", ["timeout", "refused"])
+def test_an_engine_that_does_not_answer_is_down_where_containers_are_declared(kind: str) -> None:
+    silent = FakeDocker(refused=SourceError(kind, "the Docker engine did not answer"))
+    data = engine.collect(context(docker=silent, service=Service("db", "postgresql", {"container": "app"})))
+    assert (data["up"], data["error"], data["ping_ms"]) == (False, "the Docker engine did not answer", None)
+    with pytest.raises(SourceError):
+        engine.collect(context(docker=silent, service=Service("payments", "external", {"url": "http://x"})))
+
+
+def test_an_engine_that_we_may_not_ask_is_not_down() -> None:
+    refused = FakeDocker(refused=SourceError("permission", "permission denied"))
+    with pytest.raises(SourceError):
+        engine.collect(context(docker=refused, service=Service("db", "postgresql", {"container": "app"})))
 
 
 # -- volume ----------------------------------------------------------------------------------------------------------
