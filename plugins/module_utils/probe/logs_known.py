@@ -46,9 +46,10 @@ PATTERNS: dict[str, str] = {
     "redis_oom": r"OOM command not allowed|command not allowed when used memory",
     "redis_error": (
         r"\bMISCONF\b|\bREADONLY You|\bLOADING Redis|Redis is (?:busy|loading)|max number of clients reached|BusyLoadingError|\bReadOnlyError\b|"
-        r"Error -?\d+ (?:while )?connecting to|Timeout (?:reading from|connecting to server)|\bredis\.exceptions\.|Connection closed by server|"
-        r"NOAUTH Authentication"
+        r"Error -?\d+ (?:while )?connecting to|Timeout (?:reading from|connecting to server)|\bredis\.exceptions\.|Connection closed by server"
     ),
+    # Clients cut the code off and keep the words.
+    "redis_auth": r"\bNOAUTH\b|\bWRONGPASS\b|[Ii]nvalid username-password pair|AuthenticationError\b.{0,60}Authentication required",
     "ext_timeout": r"\b(?:Connect|Read|Write)Timeout(?:Error)?\b|ServerTimeoutError|SocketTimeoutError|Read timed out|[Rr]equest (?:to \S+ )?timed out",
     "ext_error": (
         r"(?:Server|Client) error '\d{3}|\bHTTPStatusError\b|\bConnectError\b|RemoteProtocolError|ClientConnectorError|ServerDisconnectedError|"
@@ -79,7 +80,7 @@ NAMES = tuple(PATTERNS)
 ANY = "|".join(PATTERNS.values())
 
 # The words of a more exact class that a wider one would count again.
-_NARROWER = {"redis_error": ("redis_oom",), "db_refused": ("db_too_many", "db_auth", "dns"), "ext_error": ("dns", "ext_timeout", "redis_error")}
+_NARROWER = {"redis_error": ("redis_oom", "redis_auth"), "db_refused": ("db_too_many", "db_auth", "dns"), "ext_error": ("dns", "ext_timeout", "redis_error")}
 # Only one host is the evidence of a failing call.
 _WITH_HOSTS = ("ext_timeout", "ext_error", "dns", "redis_error", "db_refused", "db_too_many")
 _HOST = re.compile(

@@ -18,7 +18,7 @@ from .reach import container_of, down_reason, is_local, named, network_failure, 
 from .redact import sample
 from .redis_info import deltas, error_counts, keyspace, memory_facts, parse_info, percent
 from .resp import ProtocolError, RespConnection, RespError, classify
-from .times import iso
+from .times import epoch, iso
 
 PORT = 6379
 SOCKETS = ("run/redis/redis-server.sock", "run/redis/redis.sock", "tmp/redis.sock", "tmp/redis-server.sock")
@@ -26,6 +26,10 @@ SOCKETS = ("run/redis/redis-server.sock", "run/redis/redis.sock", "tmp/redis.soc
 ANSWER_S = 2.0
 RESERVE_S = 0.2
 MOST_PEERS = 10
+# As many as the server keeps unless it is told otherwise; the newest say what happens now.
+MOST_SLOW = 128
+MOST_SLOW_KEPT = 10
+SLOW_WINDOW_S = 60.0
 
 INFO = ("INFO", "everything")
 COUNTERS = ("rejected_connections", "evicted_keys", "expired_keys", "keyspace_hits", "keyspace_misses")
@@ -41,6 +45,7 @@ UNKNOWN = {
     "expires": None,
     "no_ttl_pct": None,
     "slowlog": None,
+    "slow_pct": None,
     "role": None,
     "peers": None,
     "peer_containers": None,
@@ -130,9 +135,11 @@ def ask(ctx: Context, service: Service, connection: RespConnection, data: dict[s
             # It answers, it only wants to know who asks: neither up nor down.
             data["up"] = None
         return
-    text, role, slow = connection.call(INFO, ("ROLE",), ("SLOWLOG", "GET", "10"))
+    text, role, slow = connection.call(INFO, ("ROLE",), ("SLOWLOG", "GET", str(MOST_SLOW)))
     data["role"] = role[0] if isinstance(role, list) and role else None
-    data["slowlog"] = slow_commands(slow)
+    found = slow_commands(slow)
+    data["slowlog"] = None if found is None else found[:MOST_SLOW_KEPT]
+    data["slow_pct"] = None if found is None else slow_share(found, time.time())
     if not isinstance(text, str) or isinstance(text, RespError):
         data["info_reason"] = sample(str(text))
         return
@@ -183,6 +190,12 @@ def slow_commands(reply: Any) -> list[dict[str, Any]] | None:
         if isinstance(entry, list) and len(entry) >= 4 and isinstance(entry[3], list) and entry[3]:
             commands.append({"time": iso(float(entry[1])), "ms": round(int(entry[2]) / 1000, 1), "command": sample(str(entry[3][0]).upper(), 40)})
     return commands
+
+
+def slow_share(commands: list[dict[str, Any]], now: float) -> float:
+    """How much of the last minute went to the listed commands, in percent: Redis does nothing else while one of them runs."""
+    busy_ms = sum(command["ms"] for command in commands if now - (epoch(command["time"]) or 0.0) <= SLOW_WINDOW_S)
+    return round(min(100.0, busy_ms / (SLOW_WINDOW_S * 10)), 1)
 
 
 def peers(ctx: Context, container: Container | None, port: int) -> dict[str, int] | None:

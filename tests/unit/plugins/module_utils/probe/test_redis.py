@@ -223,6 +223,16 @@ def test_a_healthy_server() -> None:
     assert "session" not in json.dumps(data)
 
 
+def test_slow_commands_of_the_last_minute_are_added_up() -> None:
+    """Redis runs one command at a time, so their sum is time in which everybody else waits; older ones are over."""
+    now = 1_795_445_200.0
+    commands = [{"time": f"2026-11-23T14:46:{second:02d}Z", "ms": 3000.0, "command": "SORT"} for second in (5, 20, 39)]
+    old = {"time": "2026-11-23T14:40:00Z", "ms": 60000.0, "command": "KEYS"}
+    assert redis.slow_share([*commands, old], now) == 15.0
+    assert redis.slow_share([{**commands[0], "ms": 90000.0}], now) == 100.0
+    assert redis.slow_share([], now) == 0.0
+
+
 def test_a_second_info_tells_what_grows() -> None:
     """A counter since the start says nothing about now."""
     replies = {**HEALTHY, "INFO": bulk(info_text(oom=100, rejected=3)) + b"<next>" + bulk(info_text(oom=112, rejected=5))}
@@ -307,7 +317,7 @@ def test_logs_in_with_a_password_or_as_an_acl_user(spec: dict[str, Any], command
     seen: list[str] = []
     with tcp_server(server({**HEALTHY, "AUTH": b"+OK\r\n"}, seen)) as port:
         assert collect(port, spec)["up"] is True
-    assert seen == [command, "PING", "INFO everything", "ROLE", "SLOWLOG GET 10"]
+    assert seen == [command, "PING", "INFO everything", "ROLE", "SLOWLOG GET 128"]
 
 
 def test_a_user_that_may_not_see_everything_gets_the_rest() -> None:
