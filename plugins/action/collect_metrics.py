@@ -59,7 +59,8 @@ class ActionModule(ActionBase):
         document, problem = self._document(estate, arguments)
         workspace.write_supplement("metrics" if host is None else f"metrics@{host}", document)
         number = len(document["series"])
-        result.update(changed=False, series=number, reason=problem, msg=problem or f"{number} series from {document['from']}")
+        message = problem or f"{number} series from {document['from']}"
+        result.update(changed=False, incident_metrics=metrics.charted(document), series=number, reason=problem, msg=message)
         return result
 
     @staticmethod

@@ -74,6 +74,12 @@ series:
   returned: success
   type: int
   sample: 9
+incident_metrics:
+  description:
+    - The series in few points, for the charts of the report - C(from), C(start), C(end), C(onset), C(series) (each with C(id), C(measure), C(name),
+      C(unit), C(service), C(host) and C(points), which are pairs of epoch and value) and C(cut).
+  returned: success
+  type: dict
 reason:
   description: Why there is none, in one sentence; empty when there is.
   returned: success

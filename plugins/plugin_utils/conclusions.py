@@ -151,6 +151,8 @@ def _verdict(record: Record) -> Verdict:
         gaps = f"; {_gaps(record)}" if record.count(UNKNOWN) else ""
         return Verdict("warnings", "WARNINGS ONLY", f"{plural(warnings, 'warning')}, no known pattern explains them{suggested}{gaps}")
     answered = len(record.findings) - record.count(UNKNOWN)
+    if record.investigations and not record.findings and not any(gap.serious for gap in record.not_assessed):
+        return Verdict("nothing", "NOTHING ASSESSED", record.investigations[-1].summary)
     if any(gap.serious for gap in record.not_assessed) or not answered:
         return Verdict("incomplete", "NOT FULLY ASSESSED", f"nothing critical where we could look; {_gaps(record)}")
     if record.diagnosed:

@@ -33,6 +33,8 @@ MEASURES = ("errors", "latency", "rate", "saturation")
 KEYS = frozenset(("id", "measure", "name", "kinds", "unit", "query"))
 POINTS = 120
 SERIES_LIMIT = 240
+# What the journal, and so the report, keeps for charts.
+CHARTED_SERIES, CHARTED_POINTS = 48, 60
 QUERY_LIMIT = 400
 LONGEST_QUERY = 6000
 LEAST_STEP_S = 1.0
@@ -321,3 +323,27 @@ def document(asked: Sequence[Question], answers: Sequence[Any], span: Window, kn
         "series": series[:SERIES_LIMIT],
         "cut": len(series) > SERIES_LIMIT,
     }
+
+
+def charted(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of :func:`document` that the journal gets: what happened when, in as many points as a small chart can show.
+
+    Errors and latency come first when there is too much.
+    """
+    order = {measure: position for position, measure in enumerate(MEASURES)}
+    series = sorted(kept["series"], key=lambda one: (order.get(one["measure"], len(order)), one["host"], one["service"]))
+    names = ("host", "service", "id", "measure", "name", "unit")
+    return {
+        **{name: kept[name] for name in ("from", "start", "end", "onset")},
+        "series": [{**{name: one[name] for name in names}, "points": thinned(one["points"])} for one in series[:CHARTED_SERIES]],
+        "cut": bool(kept["cut"]) or len(series) > CHARTED_SERIES,
+    }
+
+
+def thinned(points: Sequence[Sequence[float]]) -> list[list[float]]:
+    """At most CHARTED_POINTS of the points: of each stretch the highest one, and the last one of all. A short peak must not get lost."""
+    if len(points) <= CHARTED_POINTS:
+        return [list(point) for point in points]
+    size = math.ceil((len(points) - 1) / (CHARTED_POINTS - 1))
+    stretches = [points[start : start + size] for start in range(0, len(points) - 1, size)]
+    return [*(list(max(stretch, key=lambda point: point[1])) for stretch in stretches), list(points[-1])]

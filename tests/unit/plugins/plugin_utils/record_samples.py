@@ -183,7 +183,32 @@ def killed_events() -> list[Event]:
     return incident_events()[:3]
 
 
+def investigated_events() -> list[Event]:
+    """A deeper look at the database, and what a Prometheus measured; both with text that somebody hostile wrote."""
+    sessions = {
+        "title": "Sessions",
+        "service": "db",
+        "host": "lab1",
+        "columns": ["pid", "state", "query"],
+        "rows": [["4242", "active", HOSTILE], ["4243", "idle"]],
+        "numbers": [0],
+        "note": "what runs first",
+        "left_out": 3,
+    }
+    statements = {"title": "Statements", "service": "db", "host": "lab1", "reason": "extension pg_stat_statements is not installed"}
+    nothing = {"title": "Locks", "service": "db", "host": "lab1", "columns": ["pid"], "rows": []}
+    looked = {"topic": "database", "title": "PostgreSQL", "summary": "1 PostgreSQL service on 1 machine: db", "tables": [sessions, statements, nothing]}
+    end = START.timestamp()
+    points = [[end - 600 + 30 * number, float(number)] for number in range(20)]
+    ratio = {"id": "errors.ratio", "measure": "errors", "name": "ratio", "unit": "%", "service": "backend", "host": "lab1", "points": points}
+    rate = {**ratio, "id": "rate", "measure": "rate", "name": HOSTILE, "unit": "", "points": [*points[:5], *points[12:]]}
+    times = {"start": "2026-11-23T13:59:00Z", "end": "2026-11-23T14:09:00Z", "onset": "2026-11-23T14:04:00Z"}
+    measured = {"from": "http://prometheus.example:9090", **times, "series": [ratio, rate], "cut": False}
+    return [started(), evidence(), event("metrics", measured, 0.65), event("investigation", looked, 0.8), finished()]
+
+
 RUNS = {
+    "investigated": investigated_events,
     "incident": incident_events,
     "healthy": healthy_events,
     "unknown": unknown_events,

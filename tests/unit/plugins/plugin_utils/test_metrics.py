@@ -250,6 +250,26 @@ def test_machine_that_can_not_be_reached_is_still_measured(tmp_path: Path) -> No
     assert findings["metrics.error_ratio", "backend"].severity == "critical"
 
 
+def test_a_short_peak_is_not_lost_in_the_chart() -> None:
+    points = [[float(number), 100.0 if number == 77 else 1.0] for number in range(240)]
+    shown = metrics.thinned(points)
+    assert len(shown) <= metrics.CHARTED_POINTS
+    assert [77.0, 100.0] in shown
+    assert shown[-1] == points[-1]
+    assert shown == sorted(shown)
+    assert metrics.thinned(points[:5]) == points[:5]
+
+
+def test_the_journal_gets_errors_and_latency_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "CHARTED_SERIES", 1)
+    one = {"host": "web1", "service": "backend", "id": "x", "name": "p95", "unit": "ms", "query": "secret", "points": [[1.0, 2.0]]}
+    kept = {"from": "http://p", "start": None, "end": None, "onset": None, "cut": False, "series": [{**one, "measure": "rate"}, {**one, "measure": "latency"}]}
+    shown = metrics.charted(kept)
+    assert [series["measure"] for series in shown["series"]] == ["latency"]
+    assert shown["cut"] is True
+    assert "query" not in shown["series"][0]
+
+
 def test_series_are_kept_for_charts_and_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "SERIES_LIMIT", 2)
     run = stored(tmp_path, {"*": series(1, 2)})

@@ -20,7 +20,7 @@ from ansible_collections.sre.incident_response.plugins.plugin_utils.journal impo
 from ansible_collections.sre.incident_response.plugins.plugin_utils.report import html as html_report
 from ansible_collections.sre.incident_response.plugins.plugin_utils.report import json as json_report
 from ansible_collections.sre.incident_response.plugins.plugin_utils.report import markdown
-from ansible_collections.sre.incident_response.plugins.plugin_utils.report.publish import RunNotFoundError, find_run, publish, write_whole
+from ansible_collections.sre.incident_response.plugins.plugin_utils.report.publish import RunNotFoundError, find_run, join, publish, write_whole
 from ansible_collections.sre.incident_response.tests.unit.plugins.plugin_utils import record_samples as samples
 
 SCHEMA = json.loads((Path(__file__).parents[4] / "docs/report.schema.json").read_text(encoding="utf-8"))
@@ -146,6 +146,40 @@ def test_markdown_escapes_hostile_text() -> None:
 @pytest.mark.parametrize(("text", "span"), [("a.b", "`a.b`"), ("a`b", "``a`b``"), ("`a", "`` `a ``"), ("a|b", "`a\\|b`"), ("a\nb", "`a b`")])
 def test_markdown_code(text: str, span: str) -> None:
     assert markdown.code(text) == span
+
+
+def test_an_investigation_is_in_every_report() -> None:
+    record = samples.record_of("investigated")
+    page, text = html_report.render(record), markdown.render(record)
+    for report in (page, text):
+        assert "Investigation: PostgreSQL" in report
+        assert "db on lab1" in report
+        assert "extension pg" in report
+        assert "3 more rows" in report
+        assert "<img" not in report.replace("\\<img", "")
+    assert Page(page).tags.count("svg") == 2
+    assert [name for tag, name, _value in Page(page).attributes if tag in ("svg", "line", "polyline") and name == "style"] == []
+    assert "prometheus.example:9090" in page
+    document = json_report.document(record)
+    assert document["investigations"][0]["tables"][0]["rows"][1] == ["4243", "idle", ""]
+    assert document["metrics"][0]["series"][0]["points"][-1][1] == 19.0
+
+
+def test_a_run_is_added_to_an_incident(tmp_path: Path) -> None:
+    """The report of the incident then has both: the diagnosis of its first run, and what the second one saw."""
+    for name, events in (("01A", samples.incident_events()), ("01B", samples.investigated_events())):
+        journal = Journal(tmp_path / "runs" / name / "segments" / f"{name}.jsonl", name)
+        if name == "01B":
+            assert join(tmp_path, "01A", journal.path) == tmp_path / "runs/01A"
+        for event in events:
+            journal.emit(event.kind, event.data)
+        journal.close()
+    record = publish(tmp_path / "runs/01A").record
+    assert record.diagnosis[0].pattern == "db_lock_contention"
+    assert [found.topic for found in record.investigations] == ["database"]
+    assert record.problems == []
+    with pytest.raises(RunNotFoundError, match="Run 'no such' is not in"):
+        join(tmp_path, "no such", journal.path)
 
 
 def test_publish_writes_all_reports(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import structlog
 from fastapi import FastAPI
 
-from . import carts, debug, health, orders, quotes
+from . import carts, debug, health, metrics, orders, quotes
 from .requestlog import RequestLog
 from .resources import open_resources
 
@@ -25,5 +25,5 @@ async def lifespan(application: FastAPI) -> AsyncIterator[None]:
 
 app = FastAPI(title="Lab shop", lifespan=lifespan, docs_url=None, redoc_url=None)
 app.add_middleware(RequestLog)
-for router in (health.router, orders.router, carts.router, quotes.router, debug.router):
+for router in (health.router, metrics.router, orders.router, carts.router, quotes.router, debug.router):
     app.include_router(router)

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from . import metrics
 from .failures import describe, status_of
 
 log = structlog.get_logger("shop.request")
@@ -37,6 +38,9 @@ class RequestLog:
                 status = message["status"]
             await send(message)
 
+        shop = getattr(scope["app"].state, "resources", None)
+        pool = shop.pool if shop else None
+        metrics.began(pool)
         # Also lines that a library writes on the way then say which request they belong to.
         structlog.contextvars.bind_contextvars(method=scope["method"], path=scope["path"], request_id=request_id)
         failure: Exception | None = None
@@ -46,8 +50,9 @@ class RequestLog:
             failure = error
             if not status:
                 await _send_error(watch, status_of(error) or 500, error, request_id)
-        duration_ms = round((time.perf_counter() - started) * 1000, 1)
-        _write(scope["path"], status, duration_ms, failure)
+        duration_s = time.perf_counter() - started
+        metrics.ended(scope, status, duration_s, pool)
+        _write(scope["path"], status, round(duration_s * 1000, 1), failure)
         structlog.contextvars.clear_contextvars()
 
 
@@ -62,7 +67,7 @@ def _write(path: str, status: int, duration_ms: float, failure: Exception | None
     fields: dict[str, Any] = {"status": status, "duration_ms": duration_ms}
     if failure is None:
         # A probe's question is no news unless the answer is bad; what is wrong then, the health route has said itself.
-        if status >= 400 or not path.startswith("/health"):
+        if status >= 400 or not path.startswith(("/health", "/metrics")):
             log.log(logging.WARNING if status >= 500 else logging.INFO, "request", **fields)
     elif status_of(failure) is not None:
         log.error("request failed", **fields, **describe(failure))
