@@ -25,7 +25,7 @@ def parse() -> argparse.Namespace:
 
 def ask(wanted: argparse.Namespace) -> None:
     """One request; whether it fails is the reader's business, who looks at the proxy's log."""
-    url = urlsplit(wanted.url.replace("{n}", str(random.randint(1, 400_000))))
+    url = urlsplit(wanted.url.replace("{n}", str(random.randint(1, 400_000))))  # noqa: S311 any number will do
     connection = http.client.HTTPConnection(url.netloc, timeout=wanted.timeout)
     try:
         path = url.path + ("?" + url.query if url.query else "")

@@ -229,6 +229,31 @@ def redis_without_clients_left(e: Evidence) -> None:
     e.proxy_errors(500, 40, "/api/cart")
 
 
+def redis_silent(e: Evidence) -> None:
+    """It runs and accepts connections, and one command of seconds keeps it from answering."""
+    nothing = dict.fromkeys(("info", "deltas", "errorstats", "error_deltas", "used_pct", "noeviction_full", "keys", "slowlog", "clients_pct"))
+    e.data("redis", "redis").update(up=False, reply_class="timeout", error="172.18.0.4:6379 did not answer within 2 s", ping_ms=None, **nothing)
+    e.known("backend", "redis_error", 30)
+    e.answer("backend", 503, "ready")
+    e.proxy_errors(503, 40, "/api/cart", p95_ms=4000.0)
+
+
+def redis_slow_commands(e: Evidence) -> None:
+    e.data("redis", "redis").update(ping_ms=1400.0, slow_pct=96.0, slowlog=[{"time": ago(2), "ms": 1500.0, "command": "SORT"}])
+    e.known("backend", "redis_error", 30)
+    e.errors("backend", 30, "TimeoutError: Timeout reading from app-redis:6379")
+    e.proxy_errors(503, 40, "/api/cart", p95_ms=4000.0)
+
+
+def redis_password_changed(e: Evidence) -> None:
+    nothing = dict.fromkeys(("info", "deltas", "errorstats", "error_deltas", "used_pct", "noeviction_full", "keys", "slowlog", "clients_pct"))
+    e.data("redis", "redis").update(up=None, reply_class="noauth", error="NOAUTH Authentication required.", **nothing)
+    e.known("backend", "redis_auth", 30)
+    e.errors("backend", 30, "AuthenticationError: Authentication required.")
+    e.answer("backend", 503, "ready")
+    e.proxy_errors(503, 40, "/api/cart")
+
+
 def redis_paused(e: Evidence) -> None:
     e.data("redis", "container").update(paused=True, status="paused")
     e.data("redis", "redis").update(up=False, reply_class="timeout", error="container app-redis is paused", info=None, deltas=None, ping_ms=None)
@@ -418,6 +443,9 @@ CASES: list[tuple[Callable[[Evidence], None], str, dict[str, str]]] = [
             "http.path_errors": "critical",
         },
     ),
+    (redis_silent, "redis_unavailable", {"redis.up": "critical", "redis.silent": "critical", "logs.sig.redis_error": "warning"}),
+    (redis_slow_commands, "redis_unavailable", {"redis.up": "warning", "redis.commands.slow": "critical"}),
+    (redis_password_changed, "redis_unavailable", {"redis.auth.failed": "critical", "http.ready": "critical"}),
     (redis_without_clients_left, "redis_unavailable", {"redis.up": "critical", "redis.clients.used_pct": "critical", "logs.sig.redis_error": "warning"}),
     (redis_paused, "docker_engine", {"docker.paused": "critical", "redis.up": "critical"}),
     (external_says_503, "external_dependency", {"dep.http_status": "critical", "logs.sig.ext_error": "critical", "http.path_errors": "critical"}),

@@ -300,6 +300,8 @@ def test_routes(path: str, route: str) -> None:
         ("deadlock detected", ["deadlock"]),
         ("OutOfMemoryError: command not allowed when used memory > 'maxmemory'.", ["redis_oom"]),
         ("redis.exceptions.ResponseError: OOM command not allowed when used memory > 'maxmemory'", ["redis_oom"]),
+        ("redis.exceptions.AuthenticationError: Authentication required.", ["redis_auth"]),
+        ("WRONGPASS invalid username-password pair or user is disabled.", ["redis_auth"]),
         ("ConnectionError: Error 111 connecting to app-redis:6379. Connection refused.", ["redis_error"]),
         ("MISCONF Redis is configured to save RDB snapshots", ["redis_error"]),
         ("httpx.ReadTimeout", ["ext_timeout"]),
