@@ -33,8 +33,8 @@ OF_SOMETHING_ELSE = re.compile(
     r"too many clients|remaining connection slots|too many connections|lock timeout|lock_timeout|statement timeout|deadlock|QueuePool|PoolTimeout|pool timeout"
     r"|couldn't get a connection|connection (?:refused|reset|timed? ?out|is closed|closed|failed|lost)|could ?n[o']t? connect|server closed the connection"
     r"|terminating connection|OperationalError|InterfaceError|AdminShutdown|password authentication|read-only transaction|No space left|Errno \d+"
-    r"|OOM command|OutOfMemoryError|MISCONF|READONLY|LOADING|BUSY |max number of clients|NOAUTH"
-    r"|Worker \(pid|WORKER TIMEOUT|was sent SIG|SIGKILL|SIGABRT|SIGTERM"
+    r"|OOM command|OutOfMemoryError|MISCONF|READONLY|LOADING|BUSY |max number of clients|NOAUTH|WRONGPASS|AuthenticationError|Authentication required"
+    r"|[Tt]oo many open files|start new thread|Worker \(pid|WORKER TIMEOUT|was sent SIG|SIGKILL|SIGABRT|SIGTERM"
     r"|ConnectTimeout|ReadTimeout|ConnectError|ReadError|timed? ?out|TimeoutError|HTTPStatusError|Service Unavailable|Bad Gateway|Gateway Time"
     r"|status(?:_code)?[ =:]+(?:429|5\d\d)|\b50[234]\b|Name or service not known|name resolution|getaddrinfo|certificate|SSL",
     re.IGNORECASE,
@@ -204,6 +204,8 @@ def deploy(estate: Estate, service: Service) -> dict[str, Any] | None:
     after = None if onset is None else round(onset - created, 1)
     return {
         "kind": kind,
+        # Somebody saw its predecessor with this very image: no new code, so whatever is new comes from settings or from around it.
+        "same_image": told.get("kind") == "recreate",
         "created_at": iso_time(created),
         "age_s": round(max(0.0, machine.now - created), 1),
         "onset": iso_time(onset),
