@@ -154,11 +154,14 @@ def candidate(pattern: Pattern, root: Node, scope: Scope) -> Candidate | None:
 
 
 def accounts_for(deeper: Candidate, other: Candidate, scope: Scope) -> bool:
-    """True when one candidate explains every finding that opened the other's gate."""
-    if not all(any(_fits(finding.id, glob) for glob in deeper.pattern.explains) for finding in other.used):
-        return False
+    """True when one candidate explains every finding that opened the other's gate.
+
+    A pattern that only says that users wait is no cause of its own: one of its findings is enough.
+    """
     visible = {id(finding) for finding in scope.about(deeper.root)}
-    return all(id(finding) in visible for finding in other.used)
+    explained = [id(finding) in visible and any(_fits(finding.id, glob) for glob in deeper.pattern.explains) for finding in other.used]
+    on_the_surface = other.pattern.depth <= SURFACE < deeper.pattern.depth and other.pattern.family == "slow"
+    return any(explained) if on_the_surface else all(explained)
 
 
 def is_only_noted(one: Candidate) -> bool:
