@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -86,6 +87,8 @@ def begun(planned: Planned, number: int) -> Run:
         "round": number,
         "parameters": dict(planned.parameters),
         "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        # Whoever shares the machine with the lab is seen by triage as well.
+        "load_per_core": round(os.getloadavg()[0] / (os.cpu_count() or 1), 1),
         "status": NOT_INJECTED,
         "problem": None,
         "seconds": {},

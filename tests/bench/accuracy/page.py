@@ -19,6 +19,9 @@ BEGIN = "<!-- begin accuracy: written by ./run bench accuracy --write -->"
 END = "<!-- end accuracy -->"
 NOTICE = "<!-- written by ./run bench accuracy --write from tests/bench/accuracy/results.json; do not edit -->"
 
+# Load per core from which the machine itself may be what triage finds.
+BUSY_LOAD = 1.5
+
 
 def percent(value: float | None) -> str:
     """A share as people read it."""
@@ -87,8 +90,14 @@ def wrong(drills: Mapping[str, Drill], runs: Iterable[Run]) -> list[str]:
         elif not is_right(drill, run):
             alarms = ", ".join(false_alarms(run))
             details = f"alarms: {alarms}" if drill.healthy else f"expected {expected(drill)}; first action {run['answer']['action']}"
-            sentences.append(f"{where}: {first_answer(run)}; {details}")
+            sentences.append(f"{where}: {first_answer(run)}; {details}{busy(run)}")
     return sentences
+
+
+def busy(run: Run) -> str:
+    """A remark when others kept the machine busy already before the fault: then triage is right to say so."""
+    load = run.get("load_per_core", 0.0)
+    return f"; before, the machine had a load of {load} per core" if load >= BUSY_LOAD else ""
 
 
 def expected(drill: Drill) -> str:

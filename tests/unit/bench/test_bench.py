@@ -209,7 +209,9 @@ def test_wrong_answers_stand_out() -> None:
     text = page.document({"cores": 2, "ansible_core": "2.19.0"}, drills, runs)
     assert "| **second on redis (70)** | **triage failed** |" in text
     assert "* P99_example, variant 2: triage failed: triage: hung &lt;b>" in text
-    assert "P99_example, variant 1: second on redis (likely, 70); expected first on db" in page.terminal(drills, runs)
+    assert "P99_example, variant 1: second on redis (likely, 70); expected first on db; first action report_only\n" in page.terminal(drills, runs)
+    runs[0]["load_per_core"] = 9.5
+    assert "first action report_only; before, the machine had a load of 9.5 per core\n" in page.terminal(drills, runs)
 
 
 def test_readme_block_replaces_only_itself() -> None:
