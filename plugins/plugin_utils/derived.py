@@ -27,6 +27,10 @@ ONSET_BEFORE_S = 30.0
 ONSET_AFTER_S = 1800.0
 # Fewer failed requests than this may be anybody's mistake.
 FEW_ERRORS = 3
+# As http.latency judges a route.
+SLOW_MS = 2000.0
+ROUTE_REQUESTS = 20
+RECENT_REQUESTS = 10
 
 # Errors that say which *other* part failed, the server around the code among them. A new error of this sort is no evidence against a new release.
 OF_SOMETHING_ELSE = re.compile(
@@ -34,7 +38,7 @@ OF_SOMETHING_ELSE = re.compile(
     r"|couldn't get a connection|connection (?:refused|reset|timed? ?out|is closed|closed|failed|lost)|could ?n[o']t? connect|server closed the connection"
     r"|terminating connection|OperationalError|InterfaceError|AdminShutdown|password authentication|read-only transaction|No space left|Errno \d+"
     r"|OOM command|OutOfMemoryError|MISCONF|READONLY|LOADING|BUSY |max number of clients|NOAUTH|WRONGPASS|AuthenticationError|Authentication required"
-    r"|[Tt]oo many open files|start new thread|Worker \(pid|WORKER TIMEOUT|was sent SIG|SIGKILL|SIGABRT|SIGTERM"
+    r"|too many open files|start new thread|Worker \(pid|WORKER TIMEOUT|was sent SIG|SIGKILL|SIGABRT|SIGTERM"
     r"|ConnectTimeout|ReadTimeout|ConnectError|ReadError|timed? ?out|TimeoutError|HTTPStatusError|Service Unavailable|Bad Gateway|Gateway Time"
     r"|status(?:_code)?[ =:]+(?:429|5\d\d)|\b50[234]\b|Name or service not known|name resolution|getaddrinfo|certificate|SSL",
     re.IGNORECASE,
@@ -47,6 +51,7 @@ SOURCES_OF = {
     "deploy": ("container", "logs", "http", "changes"),
     "failing": ("http", "logs"),
     "felt": ("http", "logs"),
+    "waited_for": ("logs",),
     "new_bugs": ("logs",),
     "changes": ("changes", "container"),
     "networks_shared": ("container",),
@@ -67,6 +72,7 @@ def derive(estate: Estate, service: Service) -> dict[str, Any]:
         "upstream_port": upstream_port(estate, service),
         "failing": failing(estate, service),
         "felt": felt(estate, service),
+        "waited_for": waited_for(estate, service),
         "new_bugs": new_bugs(service),
         "changes": changes(estate, service),
         "deploy": deploy(estate, service),
@@ -370,6 +376,23 @@ def felt(estate: Estate, service: Service) -> bool | None:
             return True
         if number(recent.get("requests")):
             known = False
+    return known
+
+
+def waited_for(estate: Estate, service: Service) -> bool | None:
+    """Whether users wait for this service or whoever calls it: 95 % of the requests of a route take up to SLOW_MS or more.
+
+    None when no request is seen anywhere. A route is judged by its newest requests too: what began a minute ago hides in the average.
+    """
+    above = [node for node in (other.node for other in estate.services) if service.node in estate.below(node)]
+    known = None
+    for other in [service, *estate.services_at(above)]:
+        for route in items(mapping(other.data("logs").get("access")).get("routes")):
+            for asked, enough in ((route, ROUTE_REQUESTS), (mapping(route.get("recent")), RECENT_REQUESTS)):
+                if number(asked.get("requests")) >= enough:
+                    if number(asked.get("p95_ms")) >= SLOW_MS:
+                        return True
+                    known = False
     return known
 
 

@@ -355,3 +355,20 @@ def test_errors_are_felt_when_a_request_or_a_probe_fails_above(recent: Any, prob
     felt = {subject.service: subject.document["derived"]["felt"] for subject in Estate([document(sources=sources)]).subjects() if subject.service}
     # Whoever calls the backend can't be asked about what only its own log tells; what it calls is judged by everybody above.
     assert (felt["backend"], felt["db"], felt["redis"]) == (expected, expected, expected)
+
+
+@pytest.mark.parametrize(
+    ("route", "expected"),
+    [
+        ({"requests": 40, "p95_ms": 2500.0}, True),
+        ({"requests": 40, "p95_ms": 150.0}, False),
+        ({"requests": 400, "p95_ms": 150.0, "recent": {"requests": 12, "p95_ms": 6000.0}}, True),
+        # A handful of requests is no route that users wait for.
+        ({"requests": 6, "p95_ms": 9000.0, "recent": {"requests": 3, "p95_ms": 9000.0}}, None),
+        ({"requests": None, "p95_ms": "slow", "recent": "nonsense"}, None),
+    ],
+)
+def test_users_wait_for_a_service_when_a_route_above_it_is_slow(route: dict[str, Any], expected: bool | None) -> None:
+    sources = {"proxy": {"logs": answered(access={"routes": [{"route": "/api", **route}]})}}
+    waited = {subject.service: subject.document["derived"]["waited_for"] for subject in Estate([document(sources=sources)]).subjects() if subject.service}
+    assert (waited["proxy"], waited["backend"], waited["db"]) == (expected, expected, expected)
