@@ -22,7 +22,9 @@ MOST_NAMES = 20
 RESERVE_S = 0.3
 LOCAL_NAMES = ("localhost", "ip6-localhost", "host.docker.internal")
 
-_URL_HOST = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/@\s]*@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_][A-Za-z0-9_.-]*)")
+# A host ends where a port, a path or the value ends. Without that a password with an odd character in it would be taken for a host, asked
+# for at a name server and shown in the report.
+_URL_HOST = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/\s]*@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_][A-Za-z0-9_.-]*)(?=(?::[0-9]+)?(?:[/?#,;\s\"')}\]]|$))")
 _DSN_HOST = re.compile(r"(?:^|[\s;])host\s*=\s*'?([A-Za-z0-9_][A-Za-z0-9_.-]*)")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,250}[A-Za-z0-9_])?")
 

@@ -217,6 +217,22 @@ def test_hosts_in_the_environment() -> None:
     assert dns.hosts_in_environment(environment) == ["app-db", "app-redis", "cache.internal", "replica-db", "a.example", "2001:db8::1"]
 
 
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("postgresql://app:p@ss@app-db:5432/app", ["app-db"]),
+        ("postgresql://app:pa/ss@app-db/app", []),
+        ("http://u:p@<b>{{ 7*7 }}:80/x", []),
+        ("redis://:pa;ss@cache:6379/0", ["cache"]),
+        ("amqp://a:1@mq-1:5672,mq-2:5672/", ["mq-1"]),
+        ("see 'http://docs.example'.", ["docs.example"]),
+    ],
+)
+def test_no_part_of_a_password_is_taken_for_a_host(url: str, hosts: list[str]) -> None:
+    """It would be asked for at a name server, and shown."""
+    assert dns.hosts_in_environment({"X": url}) == hosts
+
+
 def container_service(env: list[str], networks: dict[str, Any] | None = None) -> dict[str, Any]:
     """Inspect document of the calling container."""
     own = networks or {"appnet": {"IPAddress": "172.18.0.9", "Aliases": []}}
