@@ -19,6 +19,7 @@ from ansible_collections.sre.incident_response.plugins.plugin_utils.workspace im
 
 SCOPES = ("host", "run")
 CHECKS_FILE = "files/checks.yml"
+ROLES = Path(__file__).resolve().parents[2] / "roles"
 FOR_EVERY_ROLE = {"only": "incident_checks", "skip": "incident_checks_skip", "scope": "incident_scope"}
 
 
@@ -72,12 +73,16 @@ class ActionModule(ActionBase):
         return self._templar.template(next(found, None))
 
     def _checks(self, role: str) -> Any:
-        """The argument, else the path of the file that the task's own role keeps its checks in."""
+        """The argument, else the path of the file that the task's own role, or this collection's role of that name, keeps its checks in."""
         if self._task.args.get("checks"):
             return self._task.args["checks"]
-        if self._task._role is None:
-            raise AnsibleActionFail(f"sre.incident_response.assess needs checks for {role}: outside of a role nothing else tells what to look at")
-        return str(Path(self._task._role._role_path) / CHECKS_FILE)
+        if self._task._role is not None:
+            return str(Path(self._task._role._role_path) / CHECKS_FILE)
+        path = ROLES / role / CHECKS_FILE
+        if not role.isidentifier() or not path.is_file():
+            known = ", ".join(sorted(entry.parents[1].name for entry in ROLES.glob(f"*/{CHECKS_FILE}")))
+            raise AnsibleActionFail(f"sre.incident_response.assess needs checks for the role {role!r}, which is none of this collection's ({known})")
+        return str(path)
 
     def _documents(self, scope: str, checks: Any, workspace: Workspace, variables: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str | None]:
         """Evidence to look at, and the one host to assess (None: all of them)."""

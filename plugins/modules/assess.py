@@ -25,7 +25,7 @@ options:
   checks:
     description:
       - A list of check entries, or the path of a YAML file on the controller that holds one.
-      - The default is C(files/checks.yml) of the role that the task is in. Required outside of a role.
+      - The default is C(files/checks.yml) of the role that the task is in, outside of a role that of the collection's role with this name.
     type: raw
   thresholds:
     description:

@@ -26,6 +26,8 @@ DEFAULT_S = 60.0
 RESERVE_SHARE, MOST_RESERVE_S = 0.1, 10.0
 # With less there is no point in calling a machine: connecting and starting its Python take that long.
 LEAST_CALL_S = 1.5
+# What a machine may take at least, however many others wait for their turn: one that is well needs a second or two, one under load more.
+LEAST_TURN_S = 10.0
 # However late it is: the checks of a role over the evidence of hundreds of machines take less.
 LEAST_ASSESS_S = 3.0
 
@@ -50,6 +52,15 @@ class Budget:
         """Seconds that a machine may still be asked, 0 when it is too late to begin."""
         left = self.end - min(MOST_RESERVE_S, RESERVE_SHARE * self.total_s) - now
         return left if left >= LEAST_CALL_S else 0.0
+
+    def turn_s(self, now: float, machines: int, at_once: int) -> float:
+        """Seconds that one machine may take when so many are asked in all, and so many at the same time; 0 when it is too late to begin.
+
+        Machines that hang would else use up the time of those that wait behind them.
+        """
+        left = self.for_machines_s(now)
+        rounds = max(1, math.ceil(machines / max(1, at_once)))
+        return min(left, max(self.for_machines_s(self.started) / rounds, LEAST_TURN_S))
 
     def for_controller_s(self, now: float) -> float:
         """Seconds for a question that the controller itself asks, such as one to Prometheus; never below 1."""

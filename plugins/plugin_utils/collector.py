@@ -142,7 +142,7 @@ class Collector:
         """The evidence document of one call; never raises for anything that the machine or the way to it does."""
         budget, sent = self.budget(), time.time()
         effective = {**(DEEP_OPTIONS if depth else DEFAULT_OPTIONS), **options}
-        left_s = budget.for_machines_s(sent)
+        left_s = budget.turn_s(sent, len(self.task_vars.get("ansible_play_hosts") or ()), int(self.task_vars.get("ansible_forks") or 1))
         if not left_s:
             reason = f"it was not asked any more, because {budget.words} was over; raise it, or look at fewer machines with --limit"
             return evidence.unreachable(self.host, reason, checked, effective, evidence.Call(sent, sent), unfinished=True)

@@ -9,7 +9,6 @@ import base64
 import binascii
 import json
 import secrets
-import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from typing import Any
 
 from ansible_collections.sre.incident_response.plugins.module_utils.probe.fetch import BLOCK, SCHEMA
 from ansible_collections.sre.incident_response.plugins.module_utils.probe.logs_stream import LONGEST_LINE, Line
-from ansible_collections.sre.incident_response.plugins.plugin_utils import probe_program
 from ansible_collections.sre.incident_response.plugins.plugin_utils.collector import (
     PACKED_PROBE,
     WAY_S,
@@ -76,9 +74,7 @@ class LogFetcher(Collector):
 
     def _logs_over_stdin(self, request: dict[str, Any]) -> str:
         interpreter = self.interpreter()
-        compiled = interpreter == [sys.executable] and self._transport() == "local"
-        program = probe_program.build(request, compiled=compiled, entry="fetch")
-        result = self.action._low_level_execute_command(starting(interpreter), in_data=program, sudoable=True)
+        result = self.action._low_level_execute_command(starting(interpreter), in_data=self._program(interpreter, request, "fetch"), sudoable=True)
         text = between_marks(str(result["stdout"]), request["token"])
         if text is not None:
             return text

@@ -4,16 +4,13 @@
 """Joins the files of the probe into one program that a Python reads from standard input.
 
 The program holds every file as text and imports them from memory under their usual names, so that a source imports the same way
-whether it comes by this road, packed by Ansible, or from a checkout. For exactly the Python that Ansible itself runs on, the files
-travel compiled, because that Python has them compiled already: it saves a third of the probe's start.
+whether it comes by this road, packed by Ansible, or from a checkout. On the controller itself, for the Python that Ansible runs on,
+the files are there already: then the program only says where.
 """
 
 from __future__ import annotations
 
-import base64
-import importlib.machinery
 import json
-import marshal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,18 +24,15 @@ import sys
 if sys.version_info < (3, 8):
     sys.stderr.write("the probe needs Python 3.8 or newer, this is " + sys.version.split()[0] + "\\n")
     sys.exit(3)
-import base64
 import json
-import marshal
 from importlib.machinery import ModuleSpec
 
 
 class MemoryImporter:
-    """Imports the probe's modules from their texts or compiled code; a package has none."""
+    """Imports the probe's modules from their texts; a package has none."""
 
-    def __init__(self, modules, compiled):
+    def __init__(self, modules):
         self.modules = modules
-        self.compiled = compiled
 
     def find_spec(self, name, path=None, target=None):
         return ModuleSpec(name, self, is_package=not self.modules[name]) if name in self.modules else None
@@ -48,29 +42,47 @@ class MemoryImporter:
 
     def exec_module(self, module):
         content = self.modules[module.__name__]
-        file_name = module.__name__.rpartition(".")[2] + ".py"
-        if not content:
-            return
-        code = marshal.loads(base64.b64decode(content)) if self.compiled else compile(content, file_name, "exec")
-        exec(code, module.__dict__)
+        if content:
+            exec(compile(content, module.__name__.rpartition(".")[2] + ".py", "exec"), module.__dict__)
 
 
-def start(main, modules, request, compiled):
-    sys.meta_path.insert(0, MemoryImporter(modules, compiled))
+def start(main, modules, request):
+    sys.meta_path.insert(0, MemoryImporter(modules))
     __import__(main)
     sys.modules[main].main(request)
 
 
 '''
 
+_LOADER_IN_PLACE = """\
+import json
+import sys
+import types
 
-def build(request: dict[str, Any], compiled: bool = False, entry: str = "runner") -> bytes:
+
+def start(main, folder, request):
+    name = ""
+    for part in main.split(".")[:-1]:
+        name = name + "." + part if name else part
+        sys.modules[name] = types.ModuleType(name)
+        sys.modules[name].__path__ = []
+    sys.modules[name].__path__ = [folder]
+    __import__(main)
+    sys.modules[main].main(request)
+
+
+"""
+
+
+def build(request: dict[str, Any], in_place: bool = False, entry: str = "runner") -> bytes:
     """The whole program for a request, ASCII only; whatever the request holds is data in it and never code.
 
-    ``compiled`` only when the Python that will run it is the very one that runs now. ``entry`` is the file whose ``main`` answers.
+    ``in_place`` only when this very Python will run it, as this user: it saves a third of the probe's start. ``entry`` is the file whose
+    ``main`` answers.
     """
-    arguments = (json.dumps(part) for part in (f"{PACKAGE}.{entry}", dict(_modules(compiled)), request, compiled))
-    return f"{_LOADER}start({', '.join(f'json.loads({argument!r})' for argument in arguments)})\n".encode("ascii")
+    loader, modules = (_LOADER_IN_PLACE, str(PROBE_FOLDER)) if in_place else (_LOADER, dict(_modules()))
+    arguments = (json.dumps(part) for part in (f"{PACKAGE}.{entry}", modules, request))
+    return f"{loader}start({', '.join(f'json.loads({argument!r})' for argument in arguments)})\n".encode("ascii")
 
 
 def resources() -> dict[str, str]:
@@ -78,18 +90,11 @@ def resources() -> dict[str, str]:
     return {entry.name: entry.read_text(encoding="utf-8") for entry in sorted(PROBE_FOLDER.iterdir()) if entry.suffix == ".sql"}
 
 
-def _modules(compiled: bool) -> Iterator[tuple[str, str]]:
-    """``(module name, text or code)`` of all modules, and of their parent packages with nothing."""
+def _modules() -> Iterator[tuple[str, str]]:
+    """``(module name, text)`` of all modules, and of their parent packages with nothing."""
     parents = PACKAGE.split(".")
     for length in range(1, len(parents) + 1):
         yield ".".join(parents[:length]), ""
     for path in sorted(PROBE_FOLDER.glob("*.py")):
         if path.name != "__init__.py":
-            name = f"{PACKAGE}.{path.stem}"
-            yield name, _code(name, path) if compiled else path.read_text(encoding="utf-8")
-
-
-def _code(name: str, path: Path) -> str:
-    """The file compiled; Python keeps that beside the file and only compiles again what has changed."""
-    code = importlib.machinery.SourceFileLoader(name, str(path)).get_code(name)
-    return base64.b64encode(marshal.dumps(code)).decode("ascii")
+            yield f"{PACKAGE}.{path.stem}", path.read_text(encoding="utf-8")

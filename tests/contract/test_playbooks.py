@@ -70,3 +70,16 @@ def test_shim_loads_the_timeline() -> None:
     origins = [parent.__module__ for parent in loaded.__mro__]
     assert f"ansible_collections.{project.COLLECTION}.plugins.callback.timeline" in origins, f"the shim loads {', '.join(origins)}"
     assert loaded.CALLBACK_NEEDS_ENABLED is False, "the shim would need configuration to be loaded"
+
+
+def test_triage_makes_the_checks_of_every_role() -> None:
+    """A check role that triage forgets is a wrong green."""
+    named: set[str] = set()
+    for play in project.read(project.ROOT / "playbooks/triage.yml"):
+        for task in project.tasks_of(play.get("tasks") or []):
+            named.update(task.get("loop") or [])
+            module = project.module_of(task)
+            if module == "ansible.builtin.import_role":
+                named.add(task[module]["name"].rpartition(".")[2])
+    forgotten = {role.name for role in project.roles() if (role / "files/checks.yml").is_file()} - named
+    assert not forgotten, f"playbooks/triage.yml does not name {', '.join(sorted(forgotten))}"

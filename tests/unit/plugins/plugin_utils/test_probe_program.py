@@ -61,9 +61,9 @@ def test_an_older_python_is_refused_in_one_sentence(version: str) -> None:
     assert done.stderr.decode().startswith(f"the probe needs Python 3.8 or newer, this is {version}.")
 
 
-def test_compiled_it_is_the_same_program() -> None:
+def test_in_place_it_is_the_same_program() -> None:
     request = {"token": TOKEN, "services": {}, "sources": ["host"], "options": OPTIONS}
-    done = subprocess.run([sys.executable, "-I", "-S", "-"], input=probe_program.build(request, compiled=True), capture_output=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-I", "-S", "-"], input=probe_program.build(request, in_place=True), capture_output=True, timeout=60, check=False)
     assert answer(done)["machine"]["host"]["ok"]
 
 
