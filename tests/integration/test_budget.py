@@ -19,6 +19,8 @@ import pytest
 import yaml
 
 BUDGET_S = 12
+# Two rounds of machines: the first one may not take more than half of it.
+BUDGET_OF_TWO_S = 30
 # The checks, one after the other, on a busy machine; how long ansible-playbook needs to start does not count.
 MARGIN_S = 10
 
@@ -98,9 +100,9 @@ def test_a_machine_that_never_answers_does_not_keep_the_others_waiting(triage: C
     patient = {"ansible_ssh_args": "-o ConnectTimeout=301", "ansible_timeout": 301}
     hung = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": silent_port, **patient}
     inventory = inventory_of(tmp_path, {"hung1": hung, "hung2": hung, "web1": local({"redis": {"kind": "redis", "host": "127.0.0.1", "port": 1}})})
-    run = triage("-e", f"incident_budget_s={BUDGET_S}", "--forks", "2", inventory=inventory)
+    run = triage("-e", f"incident_budget_s={BUDGET_OF_TWO_S}", "--forks", "2", inventory=inventory)
     assert run.rc == 0, run.output
-    assert run.report["run"]["duration_s"] < BUDGET_S + MARGIN_S
+    assert run.report["run"]["duration_s"] < BUDGET_OF_TWO_S + MARGIN_S
     report = run.report
     unknown = {finding["host"] for finding in report["findings"] if finding["id"] == "host.reachable" and finding["state"] == "unknown"}
     assert unknown == {"hung1", "hung2"}

@@ -52,6 +52,22 @@ def test_a_part_is_kept_for_the_controller() -> None:
     assert whole.for_controller_s(2000.0) == 1.0
 
 
+@pytest.mark.parametrize(
+    ("machines", "at_once", "later_s", "expected"),
+    [
+        (1, 5, 0.0, 54.0),  # nobody else waits
+        (5, 5, 0.0, 54.0),
+        (6, 5, 0.0, 27.0),  # two rounds
+        (100, 5, 0.0, 10.0),  # never less than a machine under load needs
+        (6, 5, 30.0, 24.0),  # never more than is left
+        (6, 5, 53.5, 0.0),
+        (0, 0, 0.0, 54.0),
+    ],
+)
+def test_one_machine_does_not_take_the_time_of_those_that_wait(machines: int, at_once: int, later_s: float, expected: float) -> None:
+    assert budget.Budget(1000.0, 60.0).turn_s(1000.0 + later_s, machines, at_once) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(("given", "expected"), [(None, 60.0), ("", 60.0), ("90", 90.0), (0.5, 0.5)])
 def test_seconds(given: Any, expected: float) -> None:
     assert budget.seconds(given) == expected
