@@ -38,7 +38,8 @@ OF_SOMETHING_ELSE = re.compile(
     r"|couldn't get a connection|connection (?:refused|reset|timed? ?out|is closed|closed|failed|lost)|could ?n[o']t? connect|server closed the connection"
     r"|terminating connection|OperationalError|InterfaceError|AdminShutdown|password authentication|read-only transaction|No space left|Errno \d+"
     r"|OOM command|OutOfMemoryError|MISCONF|READONLY|LOADING|BUSY |max number of clients|NOAUTH|WRONGPASS|AuthenticationError|Authentication required"
-    r"|too many open files|start new thread|Worker \(pid|WORKER TIMEOUT|was sent SIG|SIGKILL|SIGABRT|SIGTERM"
+    r"|too many open files|start new thread"
+    r"|Application startup failed|failed to boot|failed to load|Shutting down: Master|Worker \(pid|WORKER TIMEOUT|was sent SIG|SIGKILL|SIGABRT|SIGTERM"
     r"|ConnectTimeout|ReadTimeout|ConnectError|ReadError|timed? ?out|TimeoutError|HTTPStatusError|Service Unavailable|Bad Gateway|Gateway Time"
     r"|status(?:_code)?[ =:]+(?:429|5\d\d)|\b50[234]\b|Name or service not known|name resolution|getaddrinfo|certificate|SSL",
     re.IGNORECASE,
@@ -225,15 +226,19 @@ def deploy(estate: Estate, service: Service) -> dict[str, Any] | None:
 
 
 def _told_change(estate: Estate, service: Service) -> dict[str, Any]:
-    """What is known about the container's predecessor: from an earlier run's evidence, else from the engine's events."""
-    remembered = estate.previous.get(service.node)
-    if remembered:
-        return remembered
+    """What is known about the container's predecessor: from the engine's events, else from an earlier run's evidence.
+
+    The engine knows the very container before this one; an earlier run may have seen one long before that.
+    """
+    remembered = estate.previous.get(service.node) or {}
     for change in _told_changes(estate, service):
         # Without an image before, nobody has seen a predecessor: it may be the first one there.
         if change["kind"] in ("deploy", "recreate") and change["previous_image"]:
-            return {"kind": "release", "previous_image": change["previous_image"]} if change["kind"] == "deploy" else {"kind": "recreate"}
-    return {}
+            if change["kind"] == "recreate":
+                return {"kind": "recreate"}
+            more = remembered if remembered.get("previous_image") == change["previous_image"] else {}
+            return {**more, "kind": "release", "previous_image": change["previous_image"]}
+    return remembered
 
 
 def _deploy_kind(estate: Estate, service: Service, created: float, told: dict[str, Any]) -> str:

@@ -40,6 +40,7 @@ OWNERS = {
     "db.": "db",
     "redis.": "redis",
     "dep.": "payments",
+    "dns.resolve_in_container": "backend",
     "docker.": "redis",
     "host.": "",
 }

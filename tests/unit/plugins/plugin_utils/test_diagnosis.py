@@ -172,6 +172,26 @@ def test_busy_machine_explains_slow_users_but_no_stuck_worker() -> None:
     assert ranked([*busy, *stuck, *starved])[0].pattern.id == "host_saturated"
 
 
+def test_same_image_is_never_rolled_back() -> None:
+    deployed = [finding("change.deploy_recent", "critical"), finding("change.deploy_correlated", "critical"), finding("change.new_error_signature", "critical")]
+    assert ranked(deployed)[0].pattern.id == "deploy_regression"
+    again = [finding("change.deploy_recent", "warning"), finding("change.recreated", "critical"), finding("change.new_error_signature", "critical")]
+    assert [one.pattern.id for one in ranked(again)] == ["config_regression"]
+    assert concluded(again)["proposals"][0]["mitigation"] == "restore_config"
+    crashing = [finding("logs.sig.boot_failure", "critical"), finding("backend.container.restarts", "critical")]
+    assert ranked([*again, *crashing])[0].pattern.id == "boot_failure"
+
+
+def test_users_who_wait_are_a_symptom_of_whatever_explains_a_part_of_it() -> None:
+    waiting = [finding("http.latency", "critical"), finding("proxy.upstream_latency", "critical"), finding("http.5xx.504", "critical")]
+    nameless = [finding("dns.resolve_in_container", "critical"), finding("logs.sig.dns", "critical")]
+    order = ranked([*waiting, finding("http.slow_health", "critical"), *nameless])
+    assert [(one.pattern.id, one.symptom_of.pattern.id if one.symptom_of else None) for one in order] == [
+        ("dns_failure", None),
+        ("slow_responses", "dns_failure"),
+    ]
+
+
 def test_full_disk_explains_only_what_depends_on_its_machine() -> None:
     documents = [
         document("web1", {name: samples.SPECS[name] for name in ("proxy", "backend")}),

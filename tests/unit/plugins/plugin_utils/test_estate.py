@@ -281,6 +281,12 @@ def test_engine_that_remembers_the_image_before_makes_it_a_release() -> None:
     assert (fact["kind"], fact["previous_image"]) == ("release", "shop:v1")
 
 
+@pytest.mark.parametrize(("kind", "previous", "same"), [("recreate", "shop:v2", True), ("recreate", None, False), ("deploy", "shop:v1", False)])
+def test_same_image_is_only_told_by_somebody_who_saw_the_predecessor(kind: str, previous: str | None, same: bool) -> None:
+    fact = derived(Estate([document(sources=stack(60, 3600), machine=created(kind, previous))]), "backend")["deploy"]
+    assert fact["same_image"] is same
+
+
 @pytest.mark.parametrize(("kind", "previous", "expected"), [("recreate", "shop:v2", "recreate"), ("recreate", None, "first"), ("deploy", None, "first")])
 def test_container_that_nobody_saw_a_predecessor_of_is_the_first(kind: str, previous: str | None, expected: str) -> None:
     fact = derived(Estate([document(sources=stack(60, 60), machine=created(kind, previous))]), "backend")["deploy"]
@@ -291,6 +297,14 @@ def test_earlier_run_that_saw_another_image_makes_it_a_release() -> None:
     previous = {node("backend"): {"kind": "release", "previous_image": "shop:v1", "previous_image_id": "sha256:1", "previous_version": "1"}}
     fact = derived(Estate([document(sources=stack(60, 60))], previous), "backend")["deploy"]
     assert (fact["kind"], fact["previous_image"], fact["previous_version"]) == ("release", "shop:v1", "1")
+
+
+def test_engine_knows_the_predecessor_better_than_an_earlier_run() -> None:
+    previous = {node("backend"): {"kind": "release", "previous_image": "shop:v1", "previous_image_id": "sha256:1", "previous_version": "1"}}
+    again = derived(Estate([document(sources=stack(60, 60), machine=created("recreate", "shop:v2"))], previous), "backend")["deploy"]
+    assert (again["kind"], again["same_image"], again["previous_image"]) == ("recreate", True, None)
+    released = derived(Estate([document(sources=stack(60, 60), machine=created("deploy", "shop:v1"))], previous), "backend")["deploy"]
+    assert (released["kind"], released["previous_image_id"]) == ("release", "sha256:1")
 
 
 def test_container_can_be_made_again_in_the_same_place() -> None:
@@ -311,6 +325,7 @@ def test_container_can_be_made_again_in_the_same_place() -> None:
         ("PoolTimeout: couldn't get a connection after 2.00 sec", False),
         ("ConnectError: [Errno -2] Name or service not known", False),
         ("Worker (pid:7) was sent SIGABRT!", False),
+        ("Application startup failed. Exiting.", False),
     ],
 )
 def test_new_errors_of_other_parts_are_no_bug_of_the_service(text: str, own: bool) -> None:
