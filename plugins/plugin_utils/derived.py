@@ -74,7 +74,7 @@ def derive(estate: Estate, service: Service) -> dict[str, Any]:
         "failing": failing(estate, service),
         "felt": felt(estate, service),
         "waited_for": waited_for(estate, service),
-        "new_bugs": new_bugs(service),
+        "new_bugs": new_bugs(estate, service),
         "changes": changes(estate, service),
         "deploy": deploy(estate, service),
         "networks_shared": networks_shared(estate, service),
@@ -260,9 +260,13 @@ def _onset(estate: Estate, service: Service) -> float | None:
     return min((onset for caller in callers if (onset := epoch(caller.data("logs").get("onset"))) is not None), default=None)
 
 
-def new_bugs(service: Service) -> list[dict[str, Any]]:
-    """New error signatures that point at the service's own code: not at a database, a cache, the network or another API."""
-    if service.kind != "fastapi":
+def new_bugs(estate: Estate, service: Service) -> list[dict[str, Any]]:
+    """New error signatures that point at the service's own code: not at a database, a cache, the network or another API.
+
+    A request that meets a bug is answered with 500. Where the requests are known and none was, the errors are those of something in the
+    background, or somebody else's text in the log: that is noise, and no reason to go back to an old release.
+    """
+    if service.kind != "fastapi" or answered_500(estate, service) is False:
         return []
     found = []
     for signature in items(service.data("logs").get("signatures")):
@@ -278,6 +282,18 @@ def new_bugs(service: Service) -> list[dict[str, Any]]:
                 }
             )
     return found[:5]
+
+
+def answered_500(estate: Estate, service: Service) -> bool | None:
+    """Whether a proxy in front of the service saw a request answered with 500; None when no request is seen."""
+    known = None
+    for caller in estate.services_at(estate.callers(service.node)):
+        access = mapping(caller.data("logs").get("access"))
+        if number(mapping(access.get("by_status")).get("500")):
+            return True
+        if number(access.get("requests")):
+            known = False
+    return known
 
 
 def changes(estate: Estate, service: Service) -> list[dict[str, Any]]:

@@ -192,6 +192,12 @@ def test_users_who_wait_are_a_symptom_of_whatever_explains_a_part_of_it() -> Non
     ]
 
 
+def test_dependency_that_is_only_slow_is_told_before_the_waiting_users() -> None:
+    waiting = [finding("http.latency", "critical"), finding("proxy.upstream_latency", "critical"), finding("host.cpu.util", "info")]
+    order = ranked([*waiting, finding("dep.latency", "warning")])
+    assert (order[0].pattern.id, order[1].symptom_of and order[1].symptom_of.pattern.id) == ("external_dependency", "external_dependency")
+
+
 def test_full_disk_explains_only_what_depends_on_its_machine() -> None:
     documents = [
         document("web1", {name: samples.SPECS[name] for name in ("proxy", "backend")}),

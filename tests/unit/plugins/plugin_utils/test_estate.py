@@ -335,6 +335,23 @@ def test_new_errors_of_other_parts_are_no_bug_of_the_service(text: str, own: boo
     assert bool(derived(Estate([document(sources=sources)]), "backend")["new_bugs"]) is own
 
 
+@pytest.mark.parametrize(
+    ("access", "bug"),
+    [
+        ({"requests": 900, "by_status": {"200": 700, "500": 200}}, True),
+        # The container is down: users see that, and not what a job wrote before.
+        ({"requests": 900, "by_status": {"200": 700, "502": 200}}, False),
+        ({"requests": 900, "by_status": {"200": 900}}, False),
+        ({"requests": 0, "by_status": {}}, True),
+        (None, True),
+    ],
+)
+def test_new_errors_are_a_bug_only_when_a_request_met_it(access: dict[str, Any] | None, bug: bool) -> None:
+    signature = {"signature": "KeyError at shop/jobs.py:retry", "count": 9, "new": True, "sample": "", "first": None, "last": None, "where": None}
+    sources = {"backend": {"logs": answered(signatures=[signature])}, "proxy": {"logs": answered(access=access)} if access else {}}
+    assert bool(derived(Estate([document(sources=sources)]), "backend")["new_bugs"]) is bug
+
+
 def test_changes_are_sorted_to_their_services() -> None:
     recent = [
         {"time": samples.NOW - 30, "age_s": 30, "kind": "config", "what": "proxy: /etc/nginx/tls/server.pem changed", "service": "proxy"},
