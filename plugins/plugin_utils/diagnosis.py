@@ -52,10 +52,15 @@ class Candidate:
         return "likely" if self.score >= LIKELY else "possible"
 
     @property
-    def rank(self) -> tuple[float, int, int, str, str, str]:
-        """Best first: points, then the deeper cause, then more evidence, then names so that two runs agree."""
+    def rank(self) -> tuple[bool, float, float, int, str, str, str]:
+        """Best first: causes before what they explain; then points, the deeper cause, more evidence, and names so that two runs agree.
+
+        Among symptoms the deeper one comes first whatever its points, because it is nearer to the cause.
+        """
         ids = {finding.id for finding in self.used}
-        return (-round(self.score, 1), -self.pattern.depth, -len(ids), self.pattern.id, self.root.host, self.root.name)
+        points, depth = -round(self.score, 1), -float(self.pattern.depth)
+        first, second = (depth, points) if self.symptom_of else (points, depth)
+        return (self.symptom_of is not None, first, second, -len(ids), self.pattern.id, self.root.host, self.root.name)
 
 
 def owner(finding: Finding) -> Node:

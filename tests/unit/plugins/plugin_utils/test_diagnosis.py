@@ -51,6 +51,16 @@ def test_cause_of_every_fault_comes_first(name: str) -> None:
         assert {one.pattern.id for one in causes[:2]} == set(answers), "two causes that do not explain each other are both told"
 
 
+@pytest.mark.parametrize("name", INCIDENTS)
+def test_symptoms_come_after_causes_and_the_deeper_one_first(name: str) -> None:
+    """Of two symptoms the deeper one is nearer to the cause, so it says more whatever its points."""
+    found = ranked(findings_of(INCIDENTS[name]))
+    symptoms = [one for one in found if one.symptom_of]
+    assert found[len(found) - len(symptoms) :] == symptoms
+    depths = [one.pattern.depth for one in symptoms]
+    assert depths == sorted(depths, reverse=True)
+
+
 @pytest.mark.parametrize("name", HEALTHY)
 def test_healthy_but_unusual_state_is_no_incident(name: str) -> None:
     result = concluded(findings_of(HEALTHY[name]))
