@@ -30,8 +30,8 @@ options:
       - The default is all that fit the machine and its services.
     type: list
     elements: str
-    choices: [container, cgroup, process, volume, http, tls, logs, postgresql, redis, dns, host, disk, docker, changes, processes, connections, pg_detail,
-      redis_detail]
+    choices: [container, cgroup, process, volume, http, tls, logs, postgresql, redis, dns, host, disk, docker, changes, kernel, processes, connections,
+      pg_detail, redis_detail]
   depth:
     description:
       - V(triage) is the short look of every run.

@@ -32,6 +32,7 @@ SOURCES = (
     "disk",
     "docker",
     "changes",
+    "kernel",
     "processes",
     "connections",
     "pg_detail",

@@ -24,6 +24,7 @@ MARKERS = "markers"
 TRENDS: dict[str, tuple[str, ...]] = {
     "trend_conn": ("postgresql", "container"),
     "trend_mem": ("cgroup", "container"),
+    "trend_growth": ("cgroup", "container"),
     "trend_fds": ("process", "container"),
     "trend_latency": ("logs", "container"),
     "trend_disk": ("disk",),

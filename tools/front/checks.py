@@ -5,6 +5,8 @@ from __future__ import annotations
 import pathlib
 import shutil
 
+from . import debian
+from .console import StopError, say
 from .project import CACHE, ROOT
 from .steps import Step
 
@@ -82,6 +84,20 @@ def drills() -> list[Step]:
     with_scenario = {name.lower() for name in scenarios()}
     names = sorted(path.stem for path in (ROOT / "roles" / "drill" / "vars" / "faults").glob("*.yml"))
     return [pytest(f"drill {name}", "tests/drills", "-k", name) for name in names if name.lower() not in with_scenario]
+
+
+def ensure_prometheus(yes: bool) -> None:
+    """Have the Prometheus that tests/integration/test_prometheus.py starts; without one it is skipped, and this says so."""
+    why = "Prometheus is not installed; the tests that ask one need it."
+    if shutil.which("prometheus") is not None:
+        return
+    try:
+        installed = yes and debian.offer(["prometheus"], why, yes)
+    except StopError as stop:
+        say(str(stop))
+        installed = False
+    if not installed:
+        say(f"{why} They are skipped; on Debian or Ubuntu get it with: sudo apt-get install prometheus")
 
 
 def scenarios() -> list[str]:

@@ -39,11 +39,11 @@ def collect(ctx: Context) -> dict[str, Any]:
     """Data of source ``cgroup``."""
     container = running(ctx)
     group = find(ctx, container)
-    first, second, elapsed_s = ctx.sample(lambda: cpu_counters(ctx, group))
+    first, second, elapsed_s = ctx.sample(lambda: {**cpu_counters(ctx, group), "working_set": memory(ctx, group)["working_set"]})
     return {
         "version": group.version,
         "window_s": round(elapsed_s, 3),
-        "memory": memory(ctx, group),
+        "memory": {**memory(ctx, group), "growth_per_s": growth_per_s(first, second, elapsed_s)},
         "cpu": cpu(ctx, group, first, second, elapsed_s),
         "pids": pids(ctx, group),
         "psi": {"memory_full_avg60": memory_pressure(ctx, group)},
@@ -113,6 +113,12 @@ def memory(ctx: Context, group: Group) -> dict[str, Any]:
         limit = None
     working_set = None if usage is None else max(0, usage - (inactive or 0))
     return {"usage": usage, "working_set": working_set, "limit": limit, "limit_pct": procfs.percent(working_set, limit), "oom_kill": kills}
+
+
+def growth_per_s(first: dict[str, int | None], second: dict[str, int | None] | None, elapsed_s: float) -> float | None:
+    """Bytes per second by which the working set grew (negative: shrank) between the readings; None without a second one."""
+    before, after = first["working_set"], (second or {}).get("working_set")
+    return None if before is None or after is None or elapsed_s <= 0 else round((after - before) / elapsed_s, 1)
 
 
 def cpu_counters(ctx: Context, group: Group) -> dict[str, int | None]:

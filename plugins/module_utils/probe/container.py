@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import os
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -51,6 +52,7 @@ FIELDS = [
     "mounts",
     "log_driver",
     "log_max_size",
+    "log_bytes",
     "memory_limit",
     "env_hash",
     "events",
@@ -136,9 +138,22 @@ def described(container: Container, now: float) -> dict[str, Any]:
         ],
         "log_driver": log_config.get("Type"),
         "log_max_size": (log_config.get("Config") or {}).get("max-size"),
+        "log_bytes": log_bytes(str(inspect.get("LogPath") or "")),
         "memory_limit": host.get("Memory") or None,
         "env_hash": env_hash(config.get("Env") or []),
     }
+
+
+def log_bytes(path: str) -> int | None:
+    """Size of the container's log with its rotated files, None where it is no file or may not be looked at."""
+    if not path:
+        return None
+    folder, name = os.path.split(path)
+    try:
+        with os.scandir(folder) as entries:
+            return sum(entry.stat(follow_symlinks=False).st_size for entry in entries if entry.name == name or entry.name.startswith(name + "."))
+    except OSError:
+        return None
 
 
 def health(state: dict[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from . import (
     engine,
     host,
     http,
+    kernel,
     logs,
     pg_detail,
     postgresql,
@@ -75,4 +76,5 @@ MACHINE_SOURCES: list[Source] = [
     Source("docker", engine.collect),
     Source("dns", dns.collect_machine),
     Source("changes", changes.collect),
+    Source("kernel", kernel.collect),
 ]

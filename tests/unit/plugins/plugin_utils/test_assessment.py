@@ -27,7 +27,7 @@ BACKEND = Node("backend", "web1", "fastapi")
         ("pg_lock_scan", ["postgresql"]),
         ("redis_memory_check", ["cgroup", "redis"]),
         ("tls_check", ["tls"]),
-        ("host_check", ["host"]),
+        ("host_check", ["host", "kernel"]),
         ("disk_check", ["container", "disk", "volume"]),
         ("change_scan", ["changes", "container", "http", "logs"]),
     ],

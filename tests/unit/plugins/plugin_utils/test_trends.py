@@ -54,14 +54,30 @@ def test_fewer_than_three_points_are_no_trend_and_no_noise(earlier: int, tmp_pat
 
 def test_points_that_are_too_near_are_no_trend(tmp_path: Path) -> None:
     run = after(tmp_path, [measured(0.2, conn=10), measured(0.1, conn=40)])
-    assert found(run, measured(0, conn=70)) == {}
+    assert set(found(run, measured(0, conn=70))) == {"backend.mem.growth"}
     assert found(run, measured(0, conn=70), trend_min_span_s="600")["trend.conn"].severity == "critical"
 
 
 def test_flat_resources_are_fine(tmp_path: Path) -> None:
     findings = found(after(tmp_path, [measured(3), measured(2), measured(1)]), measured(0))
     assert {one.state for one in findings.values()} == {"ok"}
-    assert set(findings) == {"trend.conn", "trend.mem", "trend.fds", "trend.disk", "trend.latency"}
+    assert set(findings) == {"trend.conn", "trend.mem", "trend.fds", "trend.disk", "trend.latency", "backend.mem.growth"}
+
+
+@pytest.mark.parametrize(
+    ("steps", "severity"),
+    [
+        ((50, 60, 70, 80), "critical"),
+        ((52, 55, 58, 61), "warning"),  # near, but not yet high
+        ((10, 20, 30, 40), None),  # warming up after a start looks like that
+        ((80, 79, 80, 79), None),
+    ],
+)
+def test_a_leak_is_seen_within_minutes(steps: tuple[int, ...], severity: str | None, tmp_path: Path) -> None:
+    points = [measured((3 - number) / 12, mem=value) for number, value in enumerate(steps)]
+    findings = found(after(tmp_path, points[:-1]), points[-1])
+    assert findings["backend.mem.growth"].severity == severity
+    assert "trend.mem" not in findings
 
 
 @pytest.mark.parametrize(
@@ -79,7 +95,7 @@ def test_hours_to_the_limit(name: str, steps: tuple[int, ...], check: str, sever
     points = [measured(3 - number, **{name: value}) for number, value in enumerate(steps)]
     findings = found(after(tmp_path, points[:-1]), points[-1])
     assert (findings[check].severity, findings[check].value) == (severity, pytest.approx(hours, abs=0.05))
-    assert {one.state for other, one in findings.items() if other != check} == {"ok"}
+    assert {one.state for other, one in findings.items() if other not in (check, "backend.mem.growth")} == {"ok"}
 
 
 @pytest.mark.parametrize(

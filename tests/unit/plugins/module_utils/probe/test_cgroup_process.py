@@ -76,7 +76,7 @@ def test_both_versions_tell_the_same(tmp_path: Path, tree: dict[str, str], versi
     assert data == {
         "version": version,
         "window_s": 0.0,
-        "memory": {"usage": 90 * MIB, "working_set": 80 * MIB, "limit": 100 * MIB, "limit_pct": 80.0, "oom_kill": 2},
+        "memory": {"usage": 90 * MIB, "working_set": 80 * MIB, "limit": 100 * MIB, "limit_pct": 80.0, "oom_kill": 2, "growth_per_s": None},
         "cpu": {"usage_pct": None, "quota_cores": 0.5, "quota_pct": None, "throttled_pct": None},
         "pids": {"current": 8, "max": 10, "pct": 80.0},
         "psi": {"memory_full_avg60": pressure},
