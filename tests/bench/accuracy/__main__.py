@@ -12,6 +12,7 @@ import argparse
 import importlib.metadata
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import yaml
 
 from . import drills as data
 from . import page
-from .bench import judged_again, plan, rescore, run_all
+from .bench import Planned, judged_again, left_to_do, plan, rescore, run_all
 from .lab import Lab, stop_like_ctrl_c
 from .records import FOLDER, RESULTS, Log, Run, write_results
 
@@ -38,6 +39,7 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", default="", help="drills to run, separated by commas: ids, short ids (P03) or globs (P0*)")
     parser.add_argument("--variants", type=int, choices=(1, 2, 3), default=3, help="how many variants of each fault (default 3)")
     parser.add_argument("--healthy-rounds", type=int, default=5, metavar="N", help="how often each healthy state is triaged (default 5)")
+    parser.add_argument("--labs", type=int, choices=(1, 2, 3, 4), default=1, help="so many labs at once, where the machine has two cores for each (default 1)")
     parser.add_argument("--resume", action="store_true", help="keep the runs of the last bench and do only those that are missing or failed")
     parser.add_argument("--rescore", action="store_true", help="no lab: today's checks and patterns over the recorded evidence of the last bench")
     parser.add_argument("--write", action="store_true", help="write results.json, docs/accuracy.md and the README's table from all recorded runs")
@@ -64,9 +66,9 @@ def main(arguments: Sequence[str]) -> int:
     # A few drills by name are tried again among the others; everything again is a new bench.
     if not chosen.resume and not chosen.only:
         log.begin_anew()
+    planned = plan(wanted, chosen.variants, chosen.healthy_rounds)
     try:
-        with stop_like_ctrl_c():
-            run_all(plan(wanted, chosen.variants, chosen.healthy_rounds), Lab(log.folder), log, say, chosen.resume)
+        measure(left_to_do(planned, log) if chosen.resume else planned, chosen.labs, log)
     except KeyboardInterrupt:
         say("interrupted; the fault was taken back. Go on with --resume.")
         return 130
@@ -76,6 +78,23 @@ def main(arguments: Sequence[str]) -> int:
     if chosen.write:
         write(every, runs)
     return int(any(run["status"] != "ok" for run in runs))
+
+
+def measure(planned: Sequence[Planned], count: int, log: Log) -> None:
+    """Do the runs on the lab that is up, and on as many beside it as were asked for; those are removed afterwards."""
+    stop = threading.Event()
+    labs = [Lab(log.folder, number, stop) for number in range(count)]
+    try:
+        with stop_like_ctrl_c():
+            for lab in labs[1:]:
+                say(f"starting lab {lab.number + 1} of {count}")
+                started = lab.up()
+                if not started.ok:
+                    raise SystemExit(f"lab {lab.number + 1} does not start: {started.problem}")
+            run_all(planned, labs, log, say, stop)
+    finally:
+        for lab in labs[1:]:
+            lab.down()
 
 
 def write(every: dict[str, data.Drill], runs: list[Run]) -> None:

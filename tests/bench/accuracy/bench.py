@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import itertools
 import json
 import os
+import queue
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -108,18 +112,47 @@ def score(run: Run, drill: Drill, report: Mapping[str, Any], recorded: loo.Recor
     run["leave_one_out"] = loo.leave_one_out(drill, recorded, patterns)
 
 
-def run_all(planned: Sequence[Planned], lab: Lab, log: Log, say: Callable[[str], None], resume: bool) -> None:
-    """Do all runs and say a line about each; with ``resume`` leave out those that are in the log already."""
+def run_all(planned: Sequence[Planned], labs: Sequence[Lab], log: Log, say: Callable[[str], None], stop: threading.Event) -> None:
+    """Do all runs and say a line about each. Every lab takes the next drill when it is free, with all its variants.
+
+    Ctrl-C sets ``stop``: then each lab takes its fault back, and KeyboardInterrupt goes on.
+    """
     patterns = load_patterns(loo.PATTERNS)
-    done = {key(run) for run in log.runs() if run["status"] == OK} if resume else set()
-    waiting = [one for one in (one.without(done) for one in planned) if one.rounds]
-    started = time.monotonic()
-    for number, one in enumerate(waiting, start=1):
-        for run in perform(one, lab, log, patterns):
-            log.add(run)
-            say(f"{number:>3}/{len(waiting)} {progress(one.drill, run)}")
-    if waiting:
-        say(f"{len(waiting)} injections in {time.monotonic() - started:.0f} s")
+    waiting: queue.SimpleQueue[list[Planned]] = queue.SimpleQueue()
+    for _name, group in itertools.groupby(planned, key=lambda one: one.drill.id):
+        waiting.put(list(group))
+    started, numbers, guard = time.monotonic(), itertools.count(1), threading.Lock()
+
+    def work(lab: Lab) -> None:
+        while not stop.is_set():
+            try:
+                group = waiting.get_nowait()
+            except queue.Empty:
+                return
+            for one in group:
+                runs = list(perform(one, lab, log, patterns))
+                with guard:
+                    number = next(numbers)
+                    for run in runs:
+                        log.add(run)
+                        say(f"{number:>3}/{len(planned)} {progress(one.drill, run)}")
+
+    with concurrent.futures.ThreadPoolExecutor(max_workers=len(labs)) as pool:
+        working = [pool.submit(work, lab) for lab in labs]
+        try:
+            for one in concurrent.futures.as_completed(working):
+                one.result()
+        except BaseException:
+            stop.set()
+            raise
+    if planned:
+        say(f"{len(planned)} injections in {time.monotonic() - started:.0f} s")
+
+
+def left_to_do(planned: Sequence[Planned], log: Log) -> list[Planned]:
+    """What is planned without what the log has already."""
+    done = {key(run) for run in log.runs() if run["status"] == OK}
+    return [one for one in (one.without(done) for one in planned) if one.rounds]
 
 
 def progress(drill: Drill, run: Run) -> str:

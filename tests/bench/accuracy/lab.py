@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +25,9 @@ from .drills import PROJECT
 
 INVENTORY = PROJECT / "inventories/lab"
 LIMIT_S = {"drill": 420, "triage": 180, "lab": 600}
+# Distance between the ports of two labs of one bench. With 80 two of them would meet: 8000 and 8080 belong to one lab.
+PORTS_BESIDE = 40
+POLL_S = 0.2
 # How long a playbook that was told to stop may take to do so.
 GRACE_S = 15
 ERROR = re.compile(r"^(?:\[ERROR\]: |fatal: )(?P<text>.*)$", re.MULTILINE)
@@ -37,19 +42,44 @@ class Done:
     problem: str | None
 
 
-def environment() -> dict[str, str]:
-    """Environment of a user who just activated the virtual environment: nothing of Ansible is set, LAB_PREFIX chooses the lab."""
+def environment(number: int = 0) -> dict[str, str]:
+    """Environment of a user who just activated the virtual environment: nothing of Ansible is set, LAB_PREFIX chooses the lab.
+
+    A lab beside it (``number`` above 0) has a longer prefix and ports of its own.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "SRE_INCIDENT_", "MOLECULE_"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', os.defpath)}"
+    if number:
+        prefix = kept.get("LAB_PREFIX", "")
+        offset = int(kept.get("LAB_PORT_OFFSET") or (100 if prefix else 0))
+        kept |= {"LAB_PREFIX": f"{prefix}bench{number}-", "LAB_PORT_OFFSET": str(offset + PORTS_BESIDE * number)}
     return kept | {"PATH": path, "ANSIBLE_HOME": str(PROJECT / ".ansible"), "ANSIBLE_NOCOLOR": "1"}
 
 
-class Lab:
-    """The lab that LAB_PREFIX names. Playbooks write what they say into ``logs``."""
+class Stopped(Exception):  # noqa: N818 - nothing is wrong, somebody wants to stop
+    """The bench was told to stop while a playbook ran."""
 
-    def __init__(self, folder: Path) -> None:
+
+class Lab:
+    """The lab that LAB_PREFIX names, or one beside it: ``number`` 1, 2, ... Playbooks write what they say into ``logs``.
+
+    ``stop`` ends a playbook early, but never the one that takes a fault back.
+    """
+
+    def __init__(self, folder: Path, number: int = 0, stop: threading.Event | None = None) -> None:
         self.folder = folder
         self.logs = folder / "logs"
+        self.number = number
+        self.stop = stop
+        self.environment = environment(number)
+
+    def up(self) -> Done:
+        """Start it; nothing to do takes seconds."""
+        return self._play("lab", {"lab_state": "present"}, f"lab-{self.number}.present")
+
+    def down(self) -> Done:
+        """Remove it."""
+        return self._play("lab", {"lab_state": "absent"}, f"lab-{self.number}.absent", may_stop=False)
 
     def inject(self, drill: str, parameters: Mapping[str, Any], label: str) -> Done:
         """Bring the fault in; returns when users would notice it."""
@@ -58,10 +88,9 @@ class Lab:
     def revert(self, drill: str, label: str) -> Done:
         """Take the fault back, however it was injected; returns when the lab is healthy. A lab that does not get healthy is made anew."""
         done = self._drill(drill, "absent", {}, label)
-        if done.ok:
-            return done
-        for state in ("absent", "present"):
-            self._play("lab", {"lab_state": state}, f"{label}.lab-{state}")
+        if not done.ok:
+            for state in ("absent", "present"):
+                self._play("lab", {"lab_state": state}, f"{label}.lab-{state}", may_stop=False)
         return done
 
     def triage(self, state_dir: Path, label: str) -> tuple[Done, dict[str, Any] | None]:
@@ -77,10 +106,10 @@ class Lab:
         variables: dict[str, Any] = {"drill_fault": drill, "drill_state": state, "incident_state_dir": str(self.folder / "drills")}
         if parameters:
             variables["drill_parameters"] = dict(parameters)
-        return self._play("drill", variables, f"{label}.{state}")
+        return self._play("drill", variables, f"{label}.{state}", may_stop=state == "present")
 
-    def _play(self, playbook: str, variables: Mapping[str, Any], label: str) -> Done:
-        """Run one playbook of the collection to its end, or to its time limit."""
+    def _play(self, playbook: str, variables: Mapping[str, Any], label: str, may_stop: bool = True) -> Done:
+        """Run one playbook of the collection to its end, or to its time limit; raises Stopped."""
         self.logs.mkdir(parents=True, exist_ok=True)
         log = self.logs / f"{label}.log"
         line = ["ansible-playbook", f"sre.incident_response.{playbook}", "-i", str(INVENTORY), "-e", json.dumps(dict(variables))]
@@ -88,12 +117,15 @@ class Lab:
         with log.open("wb") as output:
             # A session of its own: Ctrl-C is for the bench, which then takes the fault back.
             process = subprocess.Popen(
-                line, cwd=PROJECT, env=environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+                line, cwd=PROJECT, env=self.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
             )
             try:
-                code: int | None = process.wait(timeout=LIMIT_S[playbook])
-            except subprocess.TimeoutExpired:
-                code = None
+                while process.poll() is None and time.monotonic() - started < LIMIT_S[playbook]:
+                    if may_stop and self.stop is not None and self.stop.is_set():
+                        raise Stopped
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(timeout=POLL_S)
+                code = process.poll()
             finally:
                 end(process)
         seconds = round(time.monotonic() - started, 2)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -121,11 +122,59 @@ def test_resumed_bench_leaves_out_what_it_has(log: records.Log) -> None:
     """What was done well is kept; what failed is done again and replaces the old line."""
     planned = bench.plan([drill()], variants=3, healthy_rounds=1)
     said: list[str] = []
-    bench.run_all(planned[:1], FakeLab(), log, said.append, resume=False)  # type: ignore[arg-type]  # only these methods are used
-    bench.run_all(planned[1:2], FakeLab("inject"), log, said.append, resume=False)  # type: ignore[arg-type]  # only these methods are used
-    bench.run_all(planned, FakeLab(), log, said.append, resume=True)  # type: ignore[arg-type]  # only these methods are used
+    stop = threading.Event()
+    bench.run_all(planned[:1], [FakeLab()], log, said.append, stop)  # type: ignore[list-item]  # only these methods are used
+    bench.run_all(planned[1:2], [FakeLab("inject")], log, said.append, stop)  # type: ignore[list-item]  # only these methods are used
+    bench.run_all(bench.left_to_do(planned, log), [FakeLab()], log, said.append, stop)  # type: ignore[list-item]  # only these methods are used
     assert [(run["variant"], run["status"]) for run in log.runs()] == [(0, "ok"), (1, "ok"), (2, "ok")]
     assert [text[:7] for text in said if "/" in text[:4]] == ["  1/1 P", "  1/1 P", "  1/2 P", "  2/2 P"]
+
+
+def test_several_labs_share_the_drills(log: records.Log) -> None:
+    """Every run is done once; the variants of one drill stay on one lab, because they may have the same names."""
+    planned = bench.plan([drill("P97_a"), drill("P98_b"), drill("P99_c")], variants=3, healthy_rounds=1)
+    labs = [FakeLab(), FakeLab()]
+    bench.run_all(planned, labs, log, lambda _text: None, threading.Event())  # type: ignore[arg-type]  # only these methods are used
+    assert len(log.runs()) == 9
+    assert all(len(one.asked) % 9 == 0 for one in labs)
+
+
+def test_interruption_of_one_lab_stops_the_others(log: records.Log) -> None:
+    """After Ctrl-C no lab begins another drill."""
+    planned = bench.plan([drill("P97_a"), drill("P98_b")], variants=1, healthy_rounds=1)
+    stop = threading.Event()
+    fake = FakeLab(interrupts="triage")
+    with pytest.raises(KeyboardInterrupt):
+        bench.run_all(planned, [fake], log, lambda _text: None, stop)  # type: ignore[list-item]  # only these methods are used
+    assert stop.is_set()
+    assert fake.asked == ["inject", "triage", "revert"]
+    assert log.runs() == []
+
+
+def test_labs_side_by_side_have_names_and_ports_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first is the one that LAB_PREFIX names."""
+    monkeypatch.setenv("LAB_PREFIX", "x-")
+    monkeypatch.delenv("LAB_PORT_OFFSET", raising=False)
+    seen = [lab.environment(number) for number in range(3)]
+    assert [one["LAB_PREFIX"] for one in seen] == ["x-", "x-bench1-", "x-bench2-"]
+    assert [one.get("LAB_PORT_OFFSET") for one in seen] == [None, "140", "180"]
+
+
+def test_playbook_is_ended_when_the_bench_is_told_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A playbook that injects ends; the one that takes the fault back runs to its end."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    program = tools / "ansible-playbook"
+    program.write_text('#!/bin/sh\ncase "$*" in *present*) exec sleep 60;; esac\n', encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
+    monkeypatch.setattr(lab.sys, "executable", str(tools / "python"))
+    stop = threading.Event()
+    stop.set()
+    here = lab.Lab(tmp_path, stop=stop)
+    with pytest.raises(lab.Stopped):
+        here.inject("P99", {}, "P99-0")
+    assert here.revert("P99", "P99-0").ok
 
 
 def test_cut_off_line_does_not_spoil_the_log(log: records.Log) -> None:
