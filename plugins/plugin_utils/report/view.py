@@ -33,7 +33,7 @@ def next_step(record: Record) -> NextStep | None:
     serious = [gap for gap in record.not_assessed if gap.serious]
     if serious:
         return NextStep(f"remove the first gap, then run it again: {place(serious[0])}: {serious[0].reason}")
-    if record.verdict.code == "nothing":
+    if record.verdict.code == "nothing" and not record.investigations:
         return NextStep("check that the inventory has hosts and that the play's hosts pattern matches them")
     return None
 
