@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +22,7 @@ import pytest
 from ansible_collections.sre.incident_response.plugins.module_utils.probe import postgresql
 from ansible_collections.sre.incident_response.plugins.module_utils.probe.context import Context, Machine, Service
 from ansible_collections.sre.incident_response.plugins.module_utils.probe.docker import DockerClient
+from ansible_collections.sre.incident_response.tests.integration.playbooks import PROJECT, command, environment
 
 IMAGES = {
     "db": "sre-lab/app-db:17",
@@ -30,6 +33,15 @@ IMAGES = {
 }
 STARTS_WITHIN_S = 90.0
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root on the Docker host, to look through /proc into the container")
+
+
+def private_mounts() -> bool:
+    """Whether this user may mount something that only a child sees."""
+    tried = ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /mnt"]
+    return shutil.which("unshare") is not None and subprocess.run(tried, capture_output=True, check=False).returncode == 0
+
+
+needs_mounts = pytest.mark.skipif(os.geteuid() != 0 or not private_mounts(), reason="needs root and a kernel that lets it mount")
 
 
 class Servers:
@@ -110,3 +122,23 @@ def inventory(folder: Path, services: dict[str, dict[str, Any]]) -> Path:
     path = folder / "inventory.json"
     path.write_text(json.dumps({"all": {"hosts": {"here": here}}}), encoding="utf-8")
     return path
+
+
+def triage_below(preparation: str, where: Path, state_dir: Path, closing: str = "") -> subprocess.CompletedProcess[str]:
+    """Triage in a mount namespace of its own: a shell runs `preparation`, triage and `closing`; `preparation` may start it itself as ``"$@"``.
+
+    What Ansible itself needs on a controller, a folder for temporary files, is in memory.
+    """
+    _program, *arguments = command("triage", state_dir=state_dir, inventory=where)
+    script = "\n".join(["set -e", preparation, "" if '"$@"' in preparation else '"$@"', closing])
+    memory = {"ANSIBLE_HOME": "/dev/shm", "ANSIBLE_LOCAL_TEMP": "/dev/shm", "TMPDIR": "/dev/shm"}
+    return subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", sys.executable, "-m", "ansible", "playbook", *arguments],
+        env=environment(memory),
+        cwd=PROJECT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )

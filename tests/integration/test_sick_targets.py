@@ -6,11 +6,8 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,16 +17,18 @@ from typing import Any
 
 import pytest
 from ansible_collections.sre.incident_response.plugins.module_utils.probe.context import DEFAULT_OPTIONS
-from ansible_collections.sre.incident_response.tests.integration.playbooks import command, environment, run_playbook
+from ansible_collections.sre.incident_response.tests.integration.playbooks import run_playbook
 from ansible_collections.sre.incident_response.tests.integration.servers import (
     Servers,
     address,
     as_root,
     eventually,
     inventory,
+    needs_mounts,
     psql,
     ready_database,
     run_in,
+    triage_below,
 )
 
 pytestmark = pytest.mark.integration
@@ -318,31 +317,6 @@ def test_an_engine_that_hangs_costs_its_own_time_limit_and_nothing_else(
     assert any("did not answer" in reason for reason in unseen), unseen
 
 
-def private_mounts() -> bool:
-    """Whether this user may mount something that only a child sees."""
-    tried = ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /mnt"]
-    return shutil.which("unshare") is not None and subprocess.run(tried, capture_output=True, check=False).returncode == 0
-
-
-needs_mounts = pytest.mark.skipif(os.geteuid() != 0 or not private_mounts(), reason="needs root and a kernel that lets it mount")
-
-
-def triage_below(preparation: str, state_dir: Path, where: Path) -> subprocess.CompletedProcess[str]:
-    """Triage in a mount namespace of its own, after a shell has prepared the mounts."""
-    _program, *arguments = command("triage", state_dir=state_dir, inventory=where)
-    line = [sys.executable, "-m", "ansible", "playbook", *arguments]
-    script = f'set -e\n{preparation}\nexec "$@"'
-    return subprocess.run(
-        ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *line],
-        env=environment({"ANSIBLE_LOCAL_TEMP": "/dev/shm", "HOME": "/dev/shm", "TMPDIR": "/dev/shm"}),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-
-
 @needs_mounts
 def test_a_full_disk_of_the_machine(start: Callable[..., Any], tmp_path: Path) -> None:
     """The disk that holds the state directory has no byte left: the run is kept elsewhere and says so."""
@@ -350,7 +324,7 @@ def test_a_full_disk_of_the_machine(start: Callable[..., Any], tmp_path: Path) -
     full = tmp_path / "full"
     full.mkdir()
     where = inventory(tmp_path, {"cache": {"kind": "redis", "container": cache.name}})
-    done = triage_below(f"mount -t tmpfs -o size=1m none {full}\nhead -c 2000000 /dev/zero > {full}/filler || true", full / "incidents", where)
+    done = triage_below(f"mount -t tmpfs -o size=1m none {full}\nhead -c 2000000 /dev/zero > {full}/filler || true", where, full / "incidents")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "No space left on device" in done.stdout + done.stderr
     report = Path(done.stdout.strip().splitlines()[-1])
@@ -369,7 +343,7 @@ def test_a_read_only_root_of_the_machine(start: Callable[..., Any], tmp_path: Pa
     keep = f"mount --bind {state_dir} {state_dir}"
     lock = "for mount in $(findmnt --noheadings --raw --output TARGET --types ext4,xfs,btrfs,overlay,tmpfs); do case $mount in"
     lock += f' /dev*|{state_dir}) ;; *) mount -o remount,bind,ro "$mount" ;; esac; done'
-    done = triage_below(f"{keep}\n{lock}\n! touch {tmp_path}/canary 2>/dev/null", state_dir, where)
+    done = triage_below(f"{keep}\n{lock}\n! touch {tmp_path}/canary 2>/dev/null", where, state_dir)
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads((state_dir / "latest/report.json").read_text(encoding="utf-8"))
     assert [finding["id"] for finding in report["findings"] if finding["id"] == "redis.up" and finding["state"] == "ok"]
