@@ -36,7 +36,7 @@ FACTS: dict[str, str] = {
     "database": _NAME,
     "login_user": _NAME,
     "role": _NAME,
-    "app": r"[A-Za-z0-9_.:@/ -]{1,64}",
+    "app": r"[A-Za-z0-9_.:@/ -]{0,64}",
     "client": r"local|[0-9A-Fa-f.:]{2,45}",
     "prefix": r"[A-Za-z0-9_-]{1,40}:",
     "url": r"https?://[A-Za-z0-9.:\[\]-]{1,200}(?:/[A-Za-z0-9._/-]{0,200})?",
@@ -50,6 +50,8 @@ FACTS: dict[str, str] = {
     "key_file": r"/[A-Za-z0-9._/-]{1,200}",
     "run_options": r"(?: ?--?[a-z-]{1,20} [A-Za-z0-9_./:=-]{1,250}){0,40}",
 }
+# A client that does not say what it is called is a client all the same.
+MAY_BE_EMPTY = ("app",)
 # Made here of facts that have been checked, so they may hold spaces.
 MADE_HERE = ("psql", "redis_cli", "run_options")
 
@@ -177,7 +179,7 @@ def fill(template: str, facts: Mapping[str, Any]) -> str:
     def replace(match: re.Match[str]) -> str:
         name = match.group(1)
         value = facts.get(name)
-        if value is None or value == "":
+        if value is None or (value == "" and name not in MAY_BE_EMPTY):
             raise FactError(f"the evidence does not tell {name}")
         text = str(value)
         if name in MADE_HERE and (name not in FACTS or re.fullmatch(FACTS[name], text)):

@@ -71,8 +71,15 @@ def test_waiting_schema_change_goes_before_the_session_it_waits_for() -> None:
     queue = finding("pg.locks.ddl_queue", target={"container": "app-db", "pid": 77})
     (one, *_rest) = proposals(finding("pg.locks.blocked"), finding("pg.locks.root", target=LOCK_ROOT), queue)
     assert one["mitigation"] == "cancel_pg_query"
-    assert "pg_cancel_backend(pid) FROM pg_stat_activity WHERE pid = 77" in one["command"]
+    assert "pg_cancel_backend(l.pid) FROM pg_locks l WHERE l.pid = 77 AND NOT l.granted" in one["command"]
     assert "terminate" not in one["command"]
+
+
+def test_a_client_without_a_name_is_named_by_its_address() -> None:
+    """Most scripts do not say what they are called; the command finds their sessions all the same, and nobody else's."""
+    leak = finding("pg.conn.leak", target={"container": "app-db", "app": "", "client": "172.18.0.9"})
+    (one, *_rest) = proposals(finding("pg.conn.used_pct"), finding("pg.conn.refused"), leak)
+    assert "a.application_name = '' AND coalesce(host(a.client_addr), 'local') = '172.18.0.9'" in one["command"]
 
 
 def test_leaking_client_alone_loses_idle_sessions_and_nothing_is_restarted() -> None:
