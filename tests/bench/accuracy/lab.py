@@ -155,13 +155,17 @@ def problem_in(output: str) -> str:
 
 @contextmanager
 def stop_like_ctrl_c() -> Iterator[None]:
-    """Let SIGTERM take the same way as Ctrl-C, so that a bench that is ended from outside takes its fault back too."""
+    """Let SIGTERM take the same way as Ctrl-C, so that a bench that is ended from outside takes its fault back too.
+
+    Ctrl-C itself is asked for as well: a shell starts programs in the background without it.
+    """
 
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
