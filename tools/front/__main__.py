@@ -18,7 +18,7 @@ HELP = """\
 ./run test [--quick]      all tests; --quick: lint, unit and contract tests only (no Docker, under 3 minutes)
 ./run test STEP...        some of: {steps}
 ./run test drills         every drill that has no molecule scenario, once: about half a minute each, so it is no part of all tests
-./run bench accuracy      how often triage is right: all drills in three variants, about 40 minutes (--help: a part of them, go on, write the table)
+./run bench accuracy      how often triage is right: all drills in three variants, over an hour (--help: some of them, several labs, go on, write the table)
 ./run bench speed         how long triage takes beside the commands of the document that it replaces
 ./run lint                the linters alone
 ./run lab up|down|status  the lab: containers with a small shop that can be broken and triaged

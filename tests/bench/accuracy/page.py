@@ -200,6 +200,7 @@ REPEAT = """\
     ./run lab up
     ./run bench accuracy                          all drills; --only P03,P05 some of them; --variants 1 is quicker
     ./run bench accuracy --resume                 go on after an interruption
+    ./run bench accuracy --labs 2                 two labs at once, on a machine with four cores
     ./run bench accuracy --rescore                today's checks and patterns over the recorded evidence, without a lab
     ./run bench accuracy --resume --write         write this page, the table of the README and tests/bench/accuracy/results.json"""
 
