@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import copy
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,14 @@ def start() -> Iterator[Callable[..., Any]]:
     servers = Servers()
     yield servers.start
     servers.close()
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A folder that is on no disk."""
+    folder = Path(tempfile.mkdtemp(prefix="sre-test-", dir="/dev/shm"))
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -124,17 +124,17 @@ def inventory(folder: Path, services: dict[str, dict[str, Any]]) -> Path:
     return path
 
 
-def triage_below(preparation: str, where: Path, state_dir: Path, closing: str = "") -> subprocess.CompletedProcess[str]:
+def triage_below(preparation: str, where: Path, state_dir: Path, memory: Path, closing: str = "") -> subprocess.CompletedProcess[str]:
     """Triage in a mount namespace of its own: a shell runs `preparation`, triage and `closing`; `preparation` may start it itself as ``"$@"``.
 
-    What Ansible itself needs on a controller, a folder for temporary files, is in memory.
+    What Ansible itself needs on a controller, a folder for temporary files, is `memory`.
     """
     _program, *arguments = command("triage", state_dir=state_dir, inventory=where)
     script = "\n".join(["set -e", preparation, "" if '"$@"' in preparation else '"$@"', closing])
-    memory = {"ANSIBLE_HOME": "/dev/shm", "ANSIBLE_LOCAL_TEMP": "/dev/shm", "TMPDIR": "/dev/shm"}
+    folders = {"ANSIBLE_HOME": str(memory), "ANSIBLE_LOCAL_TEMP": str(memory), "TMPDIR": str(memory)}
     return subprocess.run(
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", sys.executable, "-m", "ansible", "playbook", *arguments],
-        env=environment(memory),
+        env=environment(folders),
         cwd=PROJECT,
         stdin=subprocess.DEVNULL,
         capture_output=True,

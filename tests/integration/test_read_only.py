@@ -175,7 +175,7 @@ def test_no_module_is_copied_to_the_machine(triage: Callable[..., Any], tmp_path
 
 
 @needs_mounts
-def test_no_file_on_the_machine(tmp_path: Path) -> None:
+def test_no_file_on_the_machine(tmp_path: Path, memory: Path) -> None:
     """Triage sees the machine's root through a layer that collects every write: at the end nothing is in it."""
     box, state_dir, written = tmp_path / "box", tmp_path / "incidents", tmp_path / "incidents/written"
     for folder in (box, state_dir):
@@ -190,7 +190,7 @@ def test_no_file_on_the_machine(tmp_path: Path) -> None:
         f"chroot {box}/root touch {tmp_path}/canary",
         f'chroot {box}/root "$@"',
     ]
-    done = triage_below("\n".join(preparation), LAB_INVENTORY, state_dir, f"find {box}/upper ! -type d > {written}")
+    done = triage_below("\n".join(preparation), LAB_INVENTORY, state_dir, memory, f"find {box}/upper ! -type d > {written}")
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads((state_dir / "latest/report.json").read_text(encoding="utf-8"))
     assert {service["kind"] for service in report["services"]} == {"nginx", "fastapi", "postgresql", "redis", "external"}

@@ -318,13 +318,13 @@ def test_an_engine_that_hangs_costs_its_own_time_limit_and_nothing_else(
 
 
 @needs_mounts
-def test_a_full_disk_of_the_machine(start: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_full_disk_of_the_machine(start: Callable[..., Any], tmp_path: Path, memory: Path) -> None:
     """The disk that holds the state directory has no byte left: the run is kept elsewhere and says so."""
     cache = start("redis")
     full = tmp_path / "full"
     full.mkdir()
     where = inventory(tmp_path, {"cache": {"kind": "redis", "container": cache.name}})
-    done = triage_below(f"mount -t tmpfs -o size=1m none {full}\nhead -c 2000000 /dev/zero > {full}/filler || true", where, full / "incidents")
+    done = triage_below(f"mount -t tmpfs -o size=1m none {full}\nhead -c 2000000 /dev/zero > {full}/filler || true", where, full / "incidents", memory)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "No space left on device" in done.stdout + done.stderr
     report = Path(done.stdout.strip().splitlines()[-1])
@@ -334,7 +334,7 @@ def test_a_full_disk_of_the_machine(start: Callable[..., Any], tmp_path: Path) -
 
 
 @needs_mounts
-def test_a_read_only_root_of_the_machine(start: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_read_only_root_of_the_machine(start: Callable[..., Any], tmp_path: Path, memory: Path) -> None:
     """Nothing on the machine can be written but the folder for the report: triage misses nothing, so it writes nothing else."""
     cache = start("redis")
     state_dir = tmp_path / "incidents"
@@ -343,7 +343,7 @@ def test_a_read_only_root_of_the_machine(start: Callable[..., Any], tmp_path: Pa
     keep = f"mount --bind {state_dir} {state_dir}"
     lock = "for mount in $(findmnt --noheadings --raw --output TARGET --types ext4,xfs,btrfs,overlay,tmpfs); do case $mount in"
     lock += f' /dev*|{state_dir}) ;; *) mount -o remount,bind,ro "$mount" ;; esac; done'
-    done = triage_below(f"{keep}\n{lock}\n! touch {tmp_path}/canary 2>/dev/null", where, state_dir)
+    done = triage_below(f"{keep}\n{lock}\n! touch {tmp_path}/canary 2>/dev/null", where, state_dir, memory)
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads((state_dir / "latest/report.json").read_text(encoding="utf-8"))
     assert [finding["id"] for finding in report["findings"] if finding["id"] == "redis.up" and finding["state"] == "ok"]
