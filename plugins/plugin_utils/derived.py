@@ -27,6 +27,9 @@ ONSET_BEFORE_S = 30.0
 ONSET_AFTER_S = 1800.0
 # Fewer failed requests than this may be anybody's mistake.
 FEW_ERRORS = 3
+# Shorter pauses are those of clients that wait before they ask again.
+OVER_AFTER_S = 45.0
+OVER_WHEN_DUE = 5.0
 # As http.latency judges a route.
 SLOW_MS = 2000.0
 ROUTE_REQUESTS = 20
@@ -391,13 +394,23 @@ def felt(estate: Estate, service: Service) -> bool | None:
     for other in [service, *estate.services_at(above)]:
         if any(endpoint(other, name) and not endpoint(other, name).get("ok") for name in ("live", "ready", "direct")):
             return True
-        logs = other.data("logs")
-        recent = mapping(mapping(logs.get("access")).get("recent"))
-        if number(recent.get("errors_5xx")) >= FEW_ERRORS or sum(number(path.get("errors")) for path in items(logs.get("by_path"))) >= FEW_ERRORS:
+        access = mapping(other.data("logs").get("access"))
+        recent = mapping(access.get("recent"))
+        if number(recent.get("errors_5xx")) >= FEW_ERRORS and not is_over(access):
             return True
         if number(recent.get("requests")):
             known = False
+    if known is None and sum(number(path.get("errors")) for path in items(service.data("logs").get("by_path"))) >= FEW_ERRORS:
+        return True
     return known
+
+
+def is_over(access: dict[str, Any]) -> bool:
+    """Whether requests have stopped failing: so many were good since that several would have failed at the rate of the last minutes."""
+    recent = mapping(access.get("recent"))
+    requests, since = number(recent.get("requests")), number(access.get("good_since_error"))
+    due = number(recent.get("errors_5xx")) * since / requests if requests else 0.0
+    return number(access.get("last_error_age_s")) >= OVER_AFTER_S and due >= OVER_WHEN_DUE
 
 
 def waited_for(estate: Estate, service: Service) -> bool | None:

@@ -97,6 +97,8 @@ class AccessLog:
         self.upstreams: dict[str, int] = {}
         self._newest: deque[str] = deque(maxlen=NEWEST_UPSTREAMS)
         self._now = now
+        self._last_failed = ""
+        self._good_since = 0
         self._recent_start = iso(now - ROUTE_RECENT_S) or ""
         self._latency, self._upstream, self._baseline = Latency(), Latency(), Latency()
         self._routes: dict[str, Route] = {}
@@ -118,6 +120,8 @@ class AccessLog:
             return
         self.requests += 1
         self.errors += failed
+        self._good_since = 0 if failed else self._good_since + 1
+        self._last_failed = stamp if failed else self._last_failed
         self.client_errors += 400 <= request.status < 500
         minute = self._minutes.setdefault(stamp[:16], [0, 0])
         minute[0] += 1
@@ -186,6 +190,8 @@ class AccessLog:
             "healthy_routes": [route["route"] for route in judged if route["error_pct"] < HEALTHY_PCT],
             "requests_per_min": rate(self.requests, window_min),
             "baseline_requests_per_min": rate(self.baseline_requests, baseline_min) if baseline_min >= 1 else None,
+            "last_error_age_s": round(max(0.0, self._now - (epoch(self._last_failed) or 0.0)), 1) if self._last_failed else None,
+            "good_since_error": self._good_since if self._last_failed else None,
             "recent": self.recent(min(RECENT_S, window_min * 60), 0.0),
             "previous": self.recent(2 * RECENT_S, RECENT_S) if window_min * 60 >= 2 * RECENT_S else None,
         }

@@ -372,7 +372,8 @@ def test_changes_are_sorted_to_their_services() -> None:
         ({"requests": 900, "errors_5xx": 2}, {"live": {"ok": True}}, [], False),
         ({"requests": 900, "errors_5xx": 40}, {"live": {"ok": True}}, [], True),
         ({"requests": 900, "errors_5xx": 0}, {"ready": {"ok": False}}, [], True),
-        ({"requests": 900, "errors_5xx": 0}, {"live": {"ok": True}}, [{"path": "/pay", "errors": 9, "total": 10}], True),
+        # What the service itself calls an error counts where nobody else sees its requests.
+        ({"requests": 900, "errors_5xx": 0}, {"live": {"ok": True}}, [{"path": "/pay", "errors": 9, "total": 10}], False),
         # Nobody asks, or nobody writes down who asks: then it can't be told.
         ({"requests": 0, "errors_5xx": 0}, {"live": {"ok": True}}, [], None),
         (None, {}, [], None),
@@ -404,3 +405,19 @@ def test_users_wait_for_a_service_when_a_route_above_it_is_slow(route: dict[str,
     sources = {"proxy": {"logs": answered(access={"routes": [{"route": "/api", **route}]})}}
     waited = {subject.service: subject.document["derived"]["waited_for"] for subject in Estate([document(sources=sources)]).subjects() if subject.service}
     assert (waited["proxy"], waited["backend"], waited["db"]) == (expected, expected, expected)
+
+
+@pytest.mark.parametrize(
+    ("errors", "age_s", "good", "expected"),
+    [
+        (16, 70, 800, False),  # a restart: hundreds of good ones since
+        (16, 20, 800, True),  # too early to say
+        (3, 70, 50, True),  # at that rate none would have failed since anyway
+        (500, 50, 8, True),  # hardly anybody came since
+        (16, None, None, True),
+    ],
+)
+def test_errors_that_stopped_are_not_felt_any_more(errors: int, age_s: float | None, good: int | None, expected: bool) -> None:
+    access = {"recent": {"requests": 1200, "errors_5xx": errors}, "last_error_age_s": age_s, "good_since_error": good}
+    sources = {"proxy": {"logs": answered(access=access), **endpoints(live=GOOD)}}
+    assert derived(Estate([document(sources=sources)]), "backend")["felt"] is expected
