@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 from typing import Any
 
@@ -257,6 +258,9 @@ def psql_error(text: str, exit_code: int | None) -> Exception:
     for words, sqlstate in codes.items():
         if words in line:
             return PgError(sqlstate, line, "FATAL")
+    if exit_code == 2 and "timeout expired" in line:
+        # Somebody accepts for the server and it does not answer, which is something else than nobody being there.
+        return socket.timeout(line)
     if exit_code == 2 and ("could not connect" in line or "connection to server" in line):
         return ConnectionRefusedError(line)
     return SourceError("error", f"psql in the container failed with exit code {exit_code}: {line}")

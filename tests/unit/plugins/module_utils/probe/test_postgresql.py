@@ -237,6 +237,13 @@ def test_errors_behind_psqls_words(stderr: bytes, exit_code: int, expected: str)
     assert getattr(postgresql.psql_error(stderr.decode(), exit_code), "sqlstate", None) == expected
 
 
+def test_psql_that_waits_in_vain_is_no_refusal() -> None:
+    """A server whose processes are stopped accepts and stays silent; starting it again would be no answer."""
+    words = 'psql: error: connection to server on socket "/var/run/postgresql/.s.PGSQL.5432" failed: timeout expired'
+    assert isinstance(postgresql.psql_error(words, 2), socket.timeout)
+    assert isinstance(postgresql.psql_error(words.replace("timeout expired", "Connection refused"), 2), ConnectionRefusedError)
+
+
 def test_a_link_in_a_container_does_not_lead_out_of_it(tmp_path: Path) -> None:
     """Followed from outside, a link would lead to the machine's own server."""
     outside = tmp_path / "outside"
