@@ -125,7 +125,7 @@ def readme_block(drills: Mapping[str, Drill], runs: Sequence[Run]) -> str:
     """What the README says about accuracy, markers included."""
     sums = totals(drills, runs)
     rows = [(name, value) for name, value, target in measures(sums) if target not in ("-",) and not name.startswith("...")]
-    return "\n".join([BEGIN, f"{headline(drills, runs)}, on the lab:", "", *table(("measure", "value"), rows), END])
+    return "\n".join([BEGIN, f"{headline(drills, runs)}, on the lab ([all answers](docs/accuracy.md)).", "", *table(("measure", "value"), rows), END])
 
 
 def with_block(text: str, block: str) -> str:
@@ -225,7 +225,12 @@ def answers(drills: Mapping[str, Drill], runs: Sequence[Run]) -> list[str]:
 def answer_cell(drill: Drill, runs: Sequence[Run]) -> str:
     """The answers of one variant; several runs that agree are one answer with their number."""
     counted = Counter(short_answer(drill, run) for run in runs)
-    return "; ".join(text if len(runs) == 1 else f"{text} ({number} times)" for text, number in counted.items()) or "-"
+    return "; ".join(text if len(runs) == 1 else f"{text} ({times(number)})" for text, number in counted.items()) or "-"
+
+
+def times(number: int) -> str:
+    """How often something was seen."""
+    return "once" if number == 1 else f"{number} times"
 
 
 def short_answer(drill: Drill, run: Run) -> str:
