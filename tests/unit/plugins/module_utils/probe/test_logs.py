@@ -371,3 +371,15 @@ def test_signatures_are_bounded() -> None:
         tally.add(Record(stamp(10), 40, "".join(chr(97 + number // 26**power % 26) for power in range(4))))
     assert tally.errors == 5000
     assert len(tally.signatures()) == 500
+
+
+def test_good_requests_since_the_last_bad_one_and_where_the_newest_went() -> None:
+    now = 1_795_443_111.0
+    log = AccessLog(iso(now - 900) or "", now)
+    for age_s, status, upstream in ((400, 200, "172.18.0.5:8000"), (90, 502, "172.18.0.5:8000"), (60, 200, "172.18.0.6:8000"), (1, 404, "")):
+        log.add(iso(now - age_s) or "", Request("/api", status, 0.1, None, upstream, 0, ""))
+    result = log.result(15, 0)
+    assert (result["last_error_age_s"], result["good_since_error"]) == (90.0, 2)
+    assert result["newest_upstreams"] == ["172.18.0.5:8000", "172.18.0.6:8000"]
+    quiet = AccessLog(iso(now - 900) or "", now).result(15, 0)
+    assert (quiet["last_error_age_s"], quiet["good_since_error"], quiet["newest_upstreams"]) == (None, None, [])
