@@ -176,6 +176,12 @@ def test_triage_reads_what_prometheus_measured(application: tuple[Application, s
     assert {series["name"] for series in kept["series"]} == {"ratio", "p50", "p95", "p99", "rate", "open files"}
     assert all(len(series["points"]) > 3 for series in kept["series"])
 
+    charted = {series["name"]: series["points"] for series in run.report["metrics"][0]["series"]}
+    assert set(charted) == {"ratio", "p50", "p95", "p99", "rate", "open files"}
+    assert 35 <= charted["ratio"][-1][1] <= 45
+    assert (run.state_dir / "latest/report.html").read_text(encoding="utf-8").count("<svg") == 6
+    assert "## Metrics" in (run.state_dir / "latest/report.md").read_text(encoding="utf-8")
+
     prometheus[1].kill()
     prometheus[1].wait()
     run = measured(incident_prometheus_url=prometheus[0].replace("http://", "http://joe:hunter2@"))

@@ -57,7 +57,7 @@ def chart(series: Series, metrics: Metrics) -> Chart:
     shown = {name: f"{number_text(value)}{unit}" for name, value in (("least", least), ("most", most), ("last", values[-1]))}
     onset = parse_time(metrics.onset)
     mark = _x(onset.timestamp(), begin, end) if onset and begin <= onset.timestamp() <= end else None
-    title = f"{series.measure}: {series.name}"
+    title = series.measure if series.name == series.measure else f"{series.measure}: {series.name}"
     words = f"{title} of {series.service}: from {shown['least']} to {shown['most']}, last {shown['last']}"
     about = " on ".join(part for part in (series.service, series.host) if part)
     return Chart(title, about, [_points(part, begin, end, top) for part in parts(series.points)], mark, shown["least"], shown["most"], shown["last"], words)
