@@ -148,7 +148,8 @@ def excuse_down_containers(ctx: Context, names: dict[str, dict[str, Any]]) -> No
         if service.container_name is None:
             continue
         container = ctx.container_of(service.name)
-        if container is not None and container.running:
+        # One that dies again and again counts as running for the engine, and has an address for moments only.
+        if container is not None and container.running and container.status != "restarting":
             continue
         aliases = {alias for address in container.addresses for alias in address.aliases} if container else set()
         for name in {service.container_name, *aliases} & set(names):

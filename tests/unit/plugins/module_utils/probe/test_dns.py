@@ -266,11 +266,12 @@ def test_names_are_resolved_as_the_container_would(tmp_path: Path, monkeypatch: 
     assert (data["nameservers"], data["names"]["api.payments.example"]["error"]) == (["127.0.0.11"], "NXDOMAIN")
 
 
-def test_the_name_of_a_container_that_is_down_is_excused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("state", "status"), [(STOPPED, "exited"), ({"Status": "restarting", "Restarting": True}, "restarting")])
+def test_the_name_of_a_container_that_is_down_is_excused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: dict[str, Any], status: str) -> None:
     """Docker's nameserver knows running containers only: the resolver is not to blame."""
-    documents = [container_service(["DATABASE_URL=postgres://app-db/app"]), inspect_document("app-db", **STOPPED)]
+    documents = [container_service(["DATABASE_URL=postgres://app-db/app"]), inspect_document("app-db", **state)]
     entries = dns.collect(calling(tmp_path, documents, monkeypatch, NameServer({})))["names"]
-    assert (entries["app-db"]["ok"], entries["app-db"]["error"]) == (None, "container app-db is exited, so it has no name")
+    assert (entries["app-db"]["ok"], entries["app-db"]["error"]) == (None, f"container app-db is {status}, so it has no name")
     assert entries["api.payments.example"]["ok"] is False
 
 
