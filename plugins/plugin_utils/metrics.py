@@ -345,5 +345,11 @@ def thinned(points: Sequence[Sequence[float]]) -> list[list[float]]:
     if len(points) <= CHARTED_POINTS:
         return [list(point) for point in points]
     size = math.ceil((len(points) - 1) / (CHARTED_POINTS - 1))
-    stretches = [points[start : start + size] for start in range(0, len(points) - 1, size)]
-    return [*(list(max(stretch, key=lambda point: point[1])) for stretch in stretches), list(points[-1])]
+    return [*(_highest(points[start : start + size]) for start in range(0, len(points) - 1, size)), list(points[-1])]
+
+
+def _highest(points: Sequence[Sequence[float]]) -> list[float]:
+    def value(point: Sequence[float]) -> float:
+        return point[1]
+
+    return list(max(points, key=value))

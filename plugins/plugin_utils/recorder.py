@@ -132,7 +132,7 @@ class Recorder:
             # Whose result it is comes from Ansible, not from the result: one machine can't speak for another.
             names = {"task_host": outcome.host} if kind in ABOUT_MANY else {"host": outcome.host}
             if kind == "assessment" and self._stored is not None and isinstance(data.get("stored"), str):
-                data = {"role": data.get("role"), "findings": self._stored(data["stored"])}  # noqa: PLW2901 - the same, in full
+                data = {"role": data.get("role"), "findings": self._stored(data["stored"])}  # the same, in full
             severity = data.get("severity") if kind == "note" else None
             happened = data.get("time") if kind == "note" else None
             # Evidence and assessments can be made again, and come by the dozen: waiting for the disk each time would cost more than assessing.

@@ -8,19 +8,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
 from ansible_collections.sre.incident_response.plugins.module_utils.probe import cgroup, kernel
-from ansible_collections.sre.incident_response.plugins.plugin_utils import assessment
 from ansible_collections.sre.incident_response.tests.unit.plugins.module_utils.probe import machines
 from ansible_collections.sre.incident_response.tests.unit.plugins.module_utils.probe.machines import write_tree
 
-CHECKS = Path(__file__).parents[5] / "roles/host_check/files/checks.yml"
 DISKSTATS = """\
    7       0 loop0 100 0 0 10 0 0 0 0 0 10 10
  254       0 vda {reads} 0 2000 {read_ms} {writes} 0 4000 {write_ms} 0 {busy} 900 0 0 0 0 0 0
  254       1 vda1 1 0 0 1 1 0 0 1 0 1 1
 """
-DEV = "Inter-| Receive | Transmit\n face |bytes\n  lo: 9 9 9 9 0 0 0 0 9 9 9 9\n veth1: 9 9 9 9 0 0 0 0 9 9 9 9\n  eth0: 1 {packets} 0 {dropped} 0 0 0 0 1 0 0 0\n"
+DEV = """\
+Inter-| Receive | Transmit
+ face |bytes
+  lo: 9 9 9 9 0 0 0 0 9 9 9 9
+ veth1: 9 9 9 9 0 0 0 0 9 9 9 9
+  eth0: 1 {packets} 0 {dropped} 0 0 0 0 1 0 0 0
+"""
 BOOT = 1_795_000_000.0
 KMSG = [
     "6,1,1000000,-;Linux version 6.1.0",
@@ -94,31 +97,6 @@ def test_a_log_that_may_not_be_read_is_a_reason(tmp_path: Path) -> None:
 def test_the_whole_source_on_a_kernel_that_has_nothing(tmp_path: Path) -> None:
     data = kernel.collect(machines.context(str(tmp_path)))
     assert (data["disks"], data["interfaces"], data["conntrack_drops"], data["ports"]) == ([], [], None, None)
-
-
-def findings(data: dict[str, Any], tmp_path: Path, only: str) -> list[tuple[str, str, str | None]]:
-    document = {"host": "web1", "reachable": True, "services": {}, "machine": {"kernel": {"ok": True, "ms": 1.0, "data": data}}}
-    checks = assessment.chosen_checks(str(CHECKS), "host_check", {}, [only], None)
-    return [(one.id, one.state, one.severity) for one in assessment.assess(checks, [document], "host_check", None, tmp_path)]
-
-
-def test_what_the_checks_make_of_it(tmp_path: Path) -> None:
-    log = kernel_log(tmp_path, KMSG)
-    assert findings({"log": log}, tmp_path, "host.kernel.io_errors") == [("host.kernel.io_errors", "finding", "critical")]
-    assert findings({"log": log}, tmp_path, "host.kernel.errors") == [("host.kernel.errors", "finding", "warning")]
-    quiet = kernel_log(tmp_path, KMSG[:1])
-    assert findings({"log": quiet}, tmp_path, "host.kernel.*") == [("host.kernel.errors", "ok", None), ("host.kernel.io_errors", "ok", None)]
-    blind = {"readable": False, "reason": "the kernel log does not tell it to this user", "counts": None, "lines": []}
-    assert findings({"log": blind}, tmp_path, "host.kernel.*") == [("host.kernel.io_errors", "unknown", None)]
-    only_a_container = kernel_log(tmp_path, [KMSG[3]])
-    assert findings({"log": only_a_container}, tmp_path, "host.kernel.errors") == [("host.kernel.errors", "finding", "info")]
-
-
-@pytest.mark.parametrize(("await_ms", "util", "severity"), [(600.0, 99.0, "critical"), (600.0, 90.0, "warning"), (600.0, 10.0, None), (5.0, 100.0, None)])
-def test_a_disk_is_slow_only_when_it_is_busy_with_it(await_ms: float, util: float, severity: str | None, tmp_path: Path) -> None:
-    data = {"disks": [{"device": "vda", "requests_per_s": 1.0, "await_ms": await_ms, "util_pct": util}, {"device": "vdb", "await_ms": None}]}
-    assert findings(data, tmp_path, "host.disk.latency") == [("host.disk.latency", "finding" if severity else "ok", severity)]
-    assert findings({"disks": []}, tmp_path, "host.disk.latency") == []
 
 
 def test_memory_that_grows_while_we_look() -> None:
