@@ -349,7 +349,5 @@ def thinned(points: Sequence[Sequence[float]]) -> list[list[float]]:
 
 
 def _highest(points: Sequence[Sequence[float]]) -> list[float]:
-    def value(point: Sequence[float]) -> float:
-        return point[1]
-
-    return list(max(points, key=value))
+    highest: Sequence[float] = max(points, key=lambda point: point[1])
+    return list(highest)
