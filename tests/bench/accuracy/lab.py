@@ -30,7 +30,8 @@ PORTS_BESIDE = 40
 POLL_S = 0.2
 # How long a playbook that was told to stop may take to do so.
 GRACE_S = 15
-ERROR = re.compile(r"^(?:\[ERROR\]: |fatal: )(?P<text>.*)$", re.MULTILINE)
+# The words of Ansible's errors, the plainest first.
+ERRORS = (re.compile(r"^\[ERROR\]: (.*)$", re.MULTILINE), re.compile(r"^fatal: (.*)$", re.MULTILINE), re.compile(r"^(.*\S.*)$", re.MULTILINE))
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 def problem_in(output: str) -> str:
     """The last error of a playbook in one line, without paths of this machine and without what could steer a terminal."""
-    found = ERROR.findall(output) or [text for text in output.splitlines() if text.strip()][-1:] or ["it said nothing"]
+    found = next((texts for expression in ERRORS if (texts := expression.findall(output))), ["it said nothing"])
     text = "".join(character for character in found[-1].replace(str(PROJECT), ".").replace(str(Path.home()), "~") if character.isprintable())
     return text[:300]
 

@@ -187,7 +187,7 @@ def test_cut_off_line_does_not_spoil_the_log(log: records.Log) -> None:
 
 def test_problem_of_a_playbook_is_one_harmless_line() -> None:
     """The last error counts; no path of this machine and no escape sequence gets into the results."""
-    output = f"[ERROR]: first\n[ERROR]: \x1b[31m{lab.PROJECT}/roles is wrong\nPLAY RECAP\n"
+    output = f"[ERROR]: first\n[ERROR]: \x1b[31m{lab.PROJECT}/roles is wrong\nfatal: [localhost]: FAILED! =>\nPLAY RECAP\n"
     assert lab.problem_in(output) == "[31m./roles is wrong"
     assert lab.problem_in("") == "it said nothing"
 
