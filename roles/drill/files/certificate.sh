@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # drill NAMES FROM UNTIL CHAIN: serve another certificate. CHAIN is own (the lab's authority), middle (an intermediate authority that is not served)
 # or stranger (an authority that nobody knows).
 set -eu

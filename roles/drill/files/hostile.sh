@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Write lines into the container's log that are poison to whoever runs, evaluates or renders them. All are errors, so that reports show them.
 exec >/proc/1/fd/1
 cat <<'LINES'
