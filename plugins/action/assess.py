@@ -18,6 +18,7 @@ from ansible_collections.sre.incident_response.plugins.plugin_utils.expressions 
 from ansible_collections.sre.incident_response.plugins.plugin_utils.workspace import Workspace
 
 SCOPES = ("host", "run")
+OPTIONS = ("trend_min_span_s", "trend_latency_limit_ms")
 CHECKS_FILE = "files/checks.yml"
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 FOR_EVERY_ROLE = {"only": "incident_checks", "skip": "incident_checks_skip", "scope": "incident_scope"}
@@ -45,9 +46,7 @@ class ActionModule(ActionBase):
         scope = self._setting("scope", role, variables) or "host"
         if scope not in SCOPES:
             raise AnsibleActionFail(f"scope of sre.incident_response.assess is {scope!r}: use {' or '.join(SCOPES)}")
-        options = self._task.args.get("options") or {}
-        if not isinstance(options, Mapping):
-            raise AnsibleActionFail(f"options of sre.incident_response.assess is {options!r}: it must be a dictionary such as {{trend_min_span_s: 3600}}")
+        options = self._options(role, variables)
         thresholds, only, skip = (self._setting(name, role, variables) for name in ("thresholds", "only", "skip"))
         try:
             checks = assessment.chosen_checks(self._checks(role), role, thresholds or {}, only, skip)
@@ -71,6 +70,15 @@ class ActionModule(ActionBase):
         places = (self._task.args, name), (variables, f"{role}_{name}"), (variables, FOR_EVERY_ROLE.get(name, ""))
         found = (where[key] for where, key in places if where.get(key) is not None)
         return self._templar.template(next(found, None))
+
+    def _options(self, role: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The argument, else what the role's variables say: ``trend_scan_min_span_s`` for ``trend_min_span_s``."""
+        options = self._task.args.get("options")
+        if options is None:
+            return {name: self._setting(name.partition("_")[2], role, variables) for name in OPTIONS}
+        if not isinstance(options, Mapping):
+            raise AnsibleActionFail(f"options of sre.incident_response.assess is {options!r}: it must be a dictionary such as {{trend_min_span_s: 3600}}")
+        return options
 
     def _checks(self, role: str) -> Any:
         """The argument, else the path of the file that the task's own role, or this collection's role of that name, keeps its checks in."""

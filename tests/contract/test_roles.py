@@ -15,7 +15,7 @@ SKELETON = ("README.md", "meta/main.yml", "meta/argument_specs.yml", "defaults/m
 # What a task of a reading role may call: the steps of reading, and what only chooses or validates them.
 # An included file lies in the same role, so that it is looked at too.
 OWN_READING = ("collect", "collect_metrics", "collect_markers", "assess")
-READING = frozenset(("ansible.builtin.include_tasks", *(f"{project.COLLECTION}.{action}" for action in OWN_READING)))
+READING = frozenset(("ansible.builtin.include_tasks", "ansible.builtin.import_tasks", *(f"{project.COLLECTION}.{action}" for action in OWN_READING)))
 PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "path": (str,),
