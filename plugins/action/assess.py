@@ -20,7 +20,6 @@ from ansible_collections.sre.incident_response.plugins.plugin_utils.workspace im
 SCOPES = ("host", "run")
 OPTIONS = ("trend_min_span_s", "trend_latency_limit_ms")
 CHECKS_FILE = "files/checks.yml"
-ROLES = Path(__file__).resolve().parents[2] / "roles"
 FOR_EVERY_ROLE = {"only": "incident_checks", "skip": "incident_checks_skip", "scope": "incident_scope"}
 
 
@@ -86,9 +85,9 @@ class ActionModule(ActionBase):
             return self._task.args["checks"]
         if self._task._role is not None:
             return str(Path(self._task._role._role_path) / CHECKS_FILE)
-        path = ROLES / role / CHECKS_FILE
+        path = assessment.ROLES / role / CHECKS_FILE
         if not role.isidentifier() or not path.is_file():
-            known = ", ".join(sorted(entry.parents[1].name for entry in ROLES.glob(f"*/{CHECKS_FILE}")))
+            known = ", ".join(sorted(entry.parents[1].name for entry in assessment.ROLES.glob(f"*/{CHECKS_FILE}")))
             raise AnsibleActionFail(f"sre.incident_response.assess needs checks for the role {role!r}, which is none of this collection's ({known})")
         return str(path)
 
