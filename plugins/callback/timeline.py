@@ -36,13 +36,16 @@ import os
 import platform
 import re
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from ansible import constants as C  # noqa: N812  # the name that everybody uses for it
 from ansible import context
+from ansible.executor.process.worker import WorkerProcess
 from ansible.plugins.callback import CallbackBase
 from ansible.release import __version__ as core_version
 from ansible.template import Templar
@@ -54,6 +57,8 @@ from ansible_collections.sre.incident_response.plugins.plugin_utils.redaction im
 from ansible_collections.sre.incident_response.plugins.plugin_utils.workspace import Workspace
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# How long the start of a worker may take before a signal that fell into it is sent once more.
+_ASK_AGAIN_S = 0.05
 # The callback may be loaded twice, next to a playbook and by callbacks_enabled: only the first one records.
 _active: list[object] = []
 
@@ -97,7 +102,7 @@ class CallbackModule(CallbackBase):
         self._rebuilt: str | None = None
         self._incident: Path | None = None
         self._previous_handlers: dict[int, Any] = {}
-        self._deferred: tuple[int, Any] | None = None
+        self._deferred: tuple[int, FrameType | None] | None = None
         self._pid = os.getpid()
         if _active:
             self.disabled = True
@@ -254,10 +259,21 @@ class CallbackModule(CallbackBase):
 
     # -- its end -----------------------------------------------------------------------------------------------------
 
-    def _on_signal(self, number: int, frame: Any) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         """Note the interruption, then let ansible-core's own handler do its work."""
-        if self.busy and os.getpid() == self._pid:
+        if os.getpid() != self._pid:
+            # A worker that has not set its own handlers yet: ansible-core's, inherited from the main process, is not made for it.
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        if self.busy:
             self._deferred = (number, frame)  # an event is being written: half of it would break the journal
+            return
+        if _starts_a_worker(frame):
+            # ansible-core does not know this worker yet and would leave it running; and what is raised while Python forks is swallowed.
+            again = threading.Timer(_ASK_AGAIN_S, os.kill, (self._pid, number))
+            again.daemon = True
+            again.start()
             return
         self._interrupted(signal.Signals(number).name)
         previous = self._previous_handlers.get(number)
@@ -327,6 +343,15 @@ class CallbackModule(CallbackBase):
 
 def _action_of(task: Any) -> str:
     return str(getattr(task, "resolved_action", None) or task.action)
+
+
+def _starts_a_worker(frame: FrameType | None) -> bool:
+    """Tell whether the code that a signal interrupted is about to fork a worker, or has just done it."""
+    while frame is not None:
+        if frame.f_code is WorkerProcess.start.__code__:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _delegated_to(result: Any) -> str | None:

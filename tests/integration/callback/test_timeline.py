@@ -346,6 +346,27 @@ def test_ctrl_c_is_recorded_and_reported_at_once(harness):
     assert run.report["run"]["status"] == "interrupted"
 
 
+INTERRUPT_WHILE_FORKING = """
+import os, pathlib, signal
+
+def interrupt():
+    if any(".diagnosis.v1" in segment.read_text() for segment in pathlib.Path("incidents").glob("runs/*/segments/*.jsonl")):
+        os.kill(os.getpid(), signal.{name})
+
+os.register_at_fork(after_in_parent=interrupt)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_while_a_worker_is_started_leaves_no_worker_behind(harness, name):
+    """ansible-core does not know the worker yet at that moment; it would go on for a minute and hold what the caller reads from."""
+    (harness.folder / "sitecustomize.py").write_text(INTERRUPT_WHILE_FORKING.format(name=name))
+    process = harness.start(harness.write(TRIAGE + "\n    - sre.incident_response.collect: {sleep: 60}\n"), PYTHONPATH=str(harness.folder))
+    run = harness.finish(process)
+    assert run.kinds[-1] == "run.interrupted"
+    assert run.data("run.interrupted")[0]["reason"] == name
+
+
 def test_a_killed_run_did_not_finish(harness):
     process = harness.start(harness.write(TRIAGE + "\n    - sre.incident_response.collect: {sleep: 60}\n"))
     harness.wait_for_event("diagnosis")
