@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from .checks import EXPRESSION_KEYS, Check, CheckError, evaluate_all, load_checks, select_checks
+from .check_entries import EXPRESSION_KEYS, Check, CheckError, load_checks, select_checks
+from .checks import evaluate_all
 from .derived import SOURCES_OF
 from .estate import Estate
 from .evidence import SOURCES

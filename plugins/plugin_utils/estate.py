@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .checks import TARGETS, Subject
+from .check_entries import TARGETS
+from .checks import Subject
 from .derived import derive
 from .expressions import epoch
 from .findings import clean_text

@@ -17,7 +17,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import urlsplit
 
-from .checks import PLACEHOLDER
+from .check_entries import PLACEHOLDER
 from .diagnosis import LIKELY, UNCLASSIFIED, Candidate, Scope
 from .estate import Estate, Service
 from .findings import Finding, clean_text

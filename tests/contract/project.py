@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from ansible.playbook.block import Block
 from ansible.playbook.task import Task
-from ansible_collections.sre.incident_response.plugins.plugin_utils.checks import Check, load_checks
+from ansible_collections.sre.incident_response.plugins.plugin_utils.check_entries import Check, load_checks
 
 ROOT = Path(__file__).resolve().parents[2]
 COLLECTION = "sre.incident_response"

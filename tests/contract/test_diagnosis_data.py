@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sre.incident_response.plugins.plugin_utils.checks import entry_problems
+from ansible_collections.sre.incident_response.plugins.plugin_utils.check_entries import entry_problems
 from ansible_collections.sre.incident_response.plugins.plugin_utils.patterns import pattern_problems
 from ansible_collections.sre.incident_response.tests.contract import project
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.sre.incident_response.plugins.plugin_utils.checks import Check, load_checks
+from ansible_collections.sre.incident_response.plugins.plugin_utils.check_entries import Check, load_checks
 from ansible_collections.sre.incident_response.plugins.plugin_utils.findings import FINDING, Finding
 from ansible_collections.sre.incident_response.plugins.plugin_utils.patterns import Pattern, load_patterns
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.sre.incident_response.plugins.plugin_utils import checks
+from ansible_collections.sre.incident_response.plugins.plugin_utils.check_entries import load_checks
 from ansible_collections.sre.incident_response.plugins.plugin_utils.fold import finding_from, fold
 from ansible_collections.sre.incident_response.plugins.plugin_utils.record import age, grouped, run_notice
 from ansible_collections.sre.incident_response.plugins.plugin_utils.report import board, html, json, markdown
@@ -89,7 +90,7 @@ def test_a_number_that_a_kernel_does_not_have_is_only_counted() -> None:
 def test_the_words_for_a_missing_number_are_those_of_the_checks() -> None:
     entry = {"id": "a.b", "question": "?", "kinds": ["redis"], "needs": ["redis"], "role": "state", "message": "m", "value": "redis.nothing", "warning": 1}
     subject = checks.Subject("redis", "redis", "redis", "h", {"redis": {}}, {"redis": {"ok": True}})
-    (finding,) = checks.evaluate_all(checks.load_checks([entry]), [subject], "r")
+    (finding,) = checks.evaluate_all(load_checks([entry]), [subject], "r")
     assert "does not tell it" in (finding.reason or "")
 
 

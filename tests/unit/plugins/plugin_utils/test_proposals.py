@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.sre.incident_response.plugins.plugin_utils import outcome
-from ansible_collections.sre.incident_response.plugins.plugin_utils.checks import PLACEHOLDER
+from ansible_collections.sre.incident_response.plugins.plugin_utils.check_entries import PLACEHOLDER
 from ansible_collections.sre.incident_response.plugins.plugin_utils.findings import Finding
 from ansible_collections.sre.incident_response.plugins.plugin_utils.proposals import FACTS, MADE_HERE, FactError, fill, made_facts
 from ansible_collections.sre.incident_response.tests.unit.plugins.plugin_utils import estate_samples as samples
