@@ -286,6 +286,27 @@ def bad_release(e: Evidence) -> None:
     e.proxy_errors(500, 60)
 
 
+def make_backend_again(e: Evidence) -> None:
+    """From the image that it had: the engine remembers the container before."""
+    e.old_stack()
+    e.data("backend", "container").update(created_at=ago(62), started_at=ago(62), age_s=62.0, up_s=62.0)
+    again = {"time": ago(62), "age_s": 62.0, "kind": "recreate", "what": "app-backend was made again", "service": "backend"}
+    e.machine("changes")["recent"] = [{**again, "previous_image": e.data("backend", "container")["image"]}]
+
+
+def wrong_setting(e: Evidence) -> None:
+    make_backend_again(e)
+    e.errors("backend", 80, "KeyError at shop/orders.py:order_view")
+    e.known("backend", "unhandled_exception", 80)
+    e.proxy_errors(500, 60)
+
+
+def lock_beside_a_container_made_again(e: Evidence) -> None:
+    make_backend_again(e)
+    row_lock(e)
+    e.data("backend", "logs")["onset"] = ago(55)
+
+
 def certificate_expired(e: Evidence) -> None:
     e.data("proxy", "tls").update(expired=True, verify_error="certificate has expired")
     e.data("proxy", "tls")["served"].update(days_left=-1.0, not_after=ago(86400))
@@ -462,6 +483,8 @@ CASES: list[tuple[Callable[[Evidence], None], str, dict[str, str]]] = [
             "logs.sig.unhandled_exception": "critical",
         },
     ),
+    (wrong_setting, "config_regression", {"change.recreated": "warning", "change.deploy_correlated": "warning", "change.new_error_signature": "critical"}),
+    (lock_beside_a_container_made_again, "db_lock_contention", {"change.recreated": "warning", "pg.locks.root": "critical"}),
     (certificate_expired, "tls_certificate", {"tls.expiry": "critical", "http.tls_error": "critical", "http.live": "critical"}),
     (database_gone, "db_down", {"pg.up": "critical", "db.container.state": "critical", "db.container.exit_code": "warning", "logs.sig.db_refused": "critical"}),
     (database_disk_full, "disk_full", {"db.disk.space": "critical", "logs.sig.disk_full": "critical", "pg.log.panic": "critical", "pg.up": "critical"}),
