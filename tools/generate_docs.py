@@ -203,7 +203,8 @@ def action(rule: Mapping[str, Any], title: str) -> list[str]:
     if rule.get("note"):
         lines.append(str(rule["note"]).strip())
     if rule.get("command"):
-        lines += ["", "```sh", str(rule["command"]).strip(), "```"]
+        where = ["", "To be run on the controller:"] if rule.get("run_on") == "controller" else []
+        lines += [*where, "", "```sh", str(rule["command"]).strip(), "```"]
     if rule.get("otherwise"):
         instead = ", ".join(f"`{glob}`" for glob in rule["unless"])
         lines += action(rule["otherwise"], f"Instead, when {instead} was found")

@@ -69,7 +69,8 @@ incident_diagnosis:
       type: list
       elements: dict
     proposals:
-      description: One for each likely cause that is no symptom of another, C(id pattern service host mitigation target effect undo command note).
+      description: One for each likely cause that is no symptom of another, C(id pattern service host mitigation target effect undo command run_on note).
+        C(run_on) says where the command is run, V(machine) or V(controller).
       type: list
       elements: dict
     severity:

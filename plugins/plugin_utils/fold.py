@@ -160,7 +160,8 @@ def _proposal_from(data: Mapping[str, Any]) -> Proposal:
     target = data.get("target")
     names = ("id", "mitigation", "effect", "undo", "note", "pattern", "service", "host")
     texts = {name: _text(data.get(name)) for name in names}
-    return Proposal(**texts, target=dict(target) if isinstance(target, Mapping) else {}, command=_block(data.get("command")))
+    run_on = "controller" if data.get("run_on") == "controller" else "machine"
+    return Proposal(**texts, target=dict(target) if isinstance(target, Mapping) else {}, command=_block(data.get("command")), run_on=run_on)
 
 
 def _table_from(data: Mapping[str, Any]) -> Table:

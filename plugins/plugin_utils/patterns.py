@@ -35,8 +35,10 @@ KEYS = {
 }
 OPTIONAL = frozenset(("against", "explains", "confounders"))
 GATE_KEYS = ("all", "any", "none")
-ACTION_KEYS = frozenset(("mitigation", "from", "effect", "undo", "command", "note", "unless", "otherwise"))
+ACTION_KEYS = frozenset(("mitigation", "from", "effect", "undo", "command", "run_on", "note", "unless", "otherwise"))
 ACTION_REQUIRED = ("mitigation", "effect", "undo")
+# Where the command of an action is run: a shell on the machine that it acts on, or one where Ansible runs.
+RUN_ON = ("machine", "controller")
 
 
 class PatternError(ValueError):
@@ -115,6 +117,10 @@ def action_problems(action: Any, place: str = "first_action") -> Iterable[str]:
     for key in ACTION_REQUIRED:
         if not isinstance(action.get(key), str):
             yield f"{place}.{key} must be a text"
+    if "run_on" in action and action["run_on"] not in RUN_ON:
+        yield f"{place}.run_on must be {' or '.join(RUN_ON)}, not {value_text(action['run_on'])}"
+    if "run_on" in action and "command" not in action:
+        yield f"{place}.run_on says where a command is run, but there is no command"
     for key in ("from", "unless"):
         if not isinstance(action.get(key, []), list):
             yield f"{place}.{key} must be a list of finding ids"

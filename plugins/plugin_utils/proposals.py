@@ -21,6 +21,7 @@ from .check_entries import PLACEHOLDER
 from .diagnosis import LIKELY, UNCLASSIFIED, Candidate, Scope
 from .estate import Estate, Service
 from .findings import Finding, clean_text
+from .patterns import RUN_ON
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"
 # What each fact may look like in a command.
@@ -62,7 +63,7 @@ class FactError(ValueError):
 
 @dataclass(frozen=True)
 class Action:
-    """The chosen action of a pattern, and what it acts on."""
+    """The chosen action of a pattern, and what it acts on. ``run_on`` is one of RUN_ON."""
 
     mitigation: str
     effect: str
@@ -70,6 +71,7 @@ class Action:
     target: dict[str, Any]
     command: str | None
     note: str | None
+    run_on: str
 
     def as_dict(self) -> dict[str, Any]:
         """The form of ``first_action`` in a diagnosis."""
@@ -79,6 +81,7 @@ class Action:
             "effect": self.effect,
             "undo": self.undo,
             "command": self.command,
+            "run_on": self.run_on,
             "note": self.note,
         }
 
@@ -103,7 +106,7 @@ def choose_action(one: Candidate, scope: Scope) -> Action:
     except FactError:
         undo = PLACEHOLDER.sub(lambda match: f"<{match.group(1)}>", undo)
     shown = {name: value for name, value in target.items() if value is not None and name != "machine"}
-    return Action(str(rule["mitigation"]), str(rule["effect"]), undo, shown, command, note)
+    return Action(str(rule["mitigation"]), str(rule["effect"]), undo, shown, command, note, str(rule.get("run_on", RUN_ON[0])))
 
 
 def _any_match(globs: Sequence[str], findings: Sequence[Finding]) -> bool:

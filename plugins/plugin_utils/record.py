@@ -101,7 +101,10 @@ class Diagnosis:
 
 @dataclass
 class Proposal:
-    """The safest next action for a cause; `command` is to be pasted as it is, in a shell on `host`."""
+    """The safest next action for a cause; `command` is to be pasted as it is, in a shell at `run_on`.
+
+    `run_on` is "machine" (that of `target.host`, else `host`) or "controller" (where Ansible runs).
+    """
 
     id: str
     mitigation: str
@@ -113,6 +116,7 @@ class Proposal:
     pattern: str = ""
     service: str = ""
     host: str = ""
+    run_on: str = "machine"
 
 
 @dataclass

@@ -97,6 +97,15 @@ def test_pattern_proposes_a_known_mitigation(name: str) -> None:
     assert not unknown, f"patterns/{name}.yml proposes {', '.join(unknown)}, which no check names"
 
 
+@pytest.mark.parametrize("name", project.patterns())
+def test_ansible_itself_is_run_where_it_is_installed(name: str) -> None:
+    """A command of Ansible is for the controller; one for an engine, a database or a file is for the machine that has it."""
+    for action in actions_of(project.patterns()[name]):
+        if "command" in action:
+            run_on = "controller" if action["command"].startswith("ansible") else "machine"
+            assert action.get("run_on", "machine") == run_on, f"patterns/{name}.yml: {action['command']!r} is to be run on the {run_on}"
+
+
 def tops_of(expect: dict[str, Any]) -> list[str]:
     """The patterns that may come first; none when nothing is wrong."""
     top = expect["top"]

@@ -131,7 +131,7 @@ def _next(record: Record) -> list[Line]:
     if step is None:
         return [Line("")]
     undo = f" (undo: {step.undo})" if step.undo else ""
-    run_it = f" Run on {step.host}:" if step.command and step.host else ""
+    run_it = f" Run on {step.run_on}:" if step.command and step.run_on else ""
     lines = [Line(""), *(Line(text, "bright blue") for text in wrap(f"{step.sentence}{undo}.{run_it}".replace("..", "."), WIDTH, "      ", "NEXT  "))]
     # Not wrapped: it is there to be pasted.
     return [*lines, *(Line(text) for text in clean(step.command).splitlines() if text.strip())]

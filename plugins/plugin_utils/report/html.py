@@ -18,7 +18,7 @@ from ansible_collections.sre.incident_response.plugins.plugin_utils.findings imp
 from ansible_collections.sre.incident_response.plugins.plugin_utils.record import Record, age, grouped, run_notice
 from ansible_collections.sre.incident_response.plugins.plugin_utils.report.charts import panels
 from ansible_collections.sre.incident_response.plugins.plugin_utils.report.tables import heading
-from ansible_collections.sre.incident_response.plugins.plugin_utils.report.view import began, machines_line, next_step, place, reasons, where
+from ansible_collections.sre.incident_response.plugins.plugin_utils.report.view import began, machines_line, next_step, place, reasons, run_on, where
 from jinja2.bccache import Bucket
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -78,6 +78,7 @@ def render(record: Record) -> str:
         heading=heading,
         panels=panels(record),
         place=place,
+        run_on=run_on,
         where=where,
         age=age,
         context=_context(record),

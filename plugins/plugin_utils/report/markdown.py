@@ -75,7 +75,7 @@ def _next(record: Record) -> list[str]:
         return []
     lines = ["## Next step", "", escaped(step.sentence) + (f" (undo: {escaped(step.undo)})" if step.undo else "")]
     if step.command:
-        lines += ["", f"On {code(step.host)}:" if step.host else "", "", *block(step.command)]
+        lines += ["", f"Run on {escaped(step.run_on)}:" if step.run_on else "", "", *block(step.command)]
     return lines
 
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ansible_collections.sre.incident_response.plugins.plugin_utils.findings import Finding
-from ansible_collections.sre.incident_response.plugins.plugin_utils.record import Diagnosis, Group, NotAssessed, Record, age
-from ansible_collections.sre.incident_response.plugins.plugin_utils.text import plural
+from ansible_collections.sre.incident_response.plugins.plugin_utils.record import Diagnosis, Group, NotAssessed, Proposal, Record, age
+from ansible_collections.sre.incident_response.plugins.plugin_utils.text import one_line, plural
 
 
 @dataclass(frozen=True)
 class NextStep:
-    """What to do next: a sentence, and the command to paste into a shell on `host` when there is one."""
+    """What to do next: a sentence, and the command to paste into a shell on `run_on` when there is one."""
 
     sentence: str
     command: str = ""
-    host: str = ""
+    run_on: str = ""
     undo: str = ""
 
 
@@ -43,11 +43,18 @@ def _step_of_diagnosis(record: Record) -> NextStep:
     for proposal in record.proposals:
         if proposal.effect or proposal.command:
             note = f" - {proposal.note}" if proposal.note and not proposal.command else ""
-            return NextStep((proposal.effect or proposal.mitigation) + note, proposal.command, proposal.host, proposal.undo)
+            return NextStep((proposal.effect or proposal.mitigation) + note, proposal.command, run_on(proposal), proposal.undo)
     advice = [str(first.first_action[key]) for key in ("effect", "note") if first.first_action.get(key)]
     if first.escalate:
         advice.append(f"Escalate: {first.escalate}")
     return NextStep(" - ".join(advice) or f"no safe action is known for {first.pattern}; work through its evidence")
+
+
+def run_on(proposal: Proposal) -> str:
+    """Name where the command of a proposal is run: "web1", "the controller (where Ansible runs)"; "" when nobody knows."""
+    if proposal.run_on == "controller":
+        return "the controller (where Ansible runs)"
+    return one_line(str(proposal.target.get("host") or proposal.host))
 
 
 def explaining(record: Record, diagnosis: Diagnosis) -> list[Finding]:

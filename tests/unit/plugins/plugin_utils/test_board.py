@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.sre.incident_response.plugins.plugin_utils.fold import fold
+from ansible_collections.sre.incident_response.plugins.plugin_utils.report import html, markdown
 from ansible_collections.sre.incident_response.plugins.plugin_utils.report.board import WIDTH, as_text, board
 from ansible_collections.sre.incident_response.tests.unit.plugins.plugin_utils import record_samples as samples
 
@@ -38,6 +39,26 @@ def test_lines_fit_and_the_last_one_is_the_report(name: str) -> None:
 
 def test_the_command_is_one_line_to_paste() -> None:
     assert samples.COMMAND in printed(samples.incident_events())
+
+
+@pytest.mark.parametrize(
+    ("proposal", "where"),
+    [
+        ({}, "Run on lab1:"),
+        ({"target": {"host": "data1"}}, "Run on data1:"),
+        ({"run_on": "controller"}, "Run on the controller (where Ansible runs):"),
+    ],
+)
+def test_where_the_command_is_run_is_said_everywhere(proposal: dict[str, Any], where: str) -> None:
+    events = samples.incident_events()
+    diagnosis = samples.lock_diagnosis()
+    diagnosis.data["proposals"][0].update(proposal)
+    events[-2] = diagnosis
+    record = fold(events)
+    shown = " ".join(line.strip() for line in printed(events))
+    assert where in shown
+    assert where in markdown.render(record).replace("\\", "")
+    assert html.render(record).count(where) == 2
 
 
 def many(count: int) -> list[Any]:

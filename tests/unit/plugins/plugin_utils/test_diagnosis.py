@@ -328,6 +328,11 @@ def pattern_data(**changes: Any) -> dict[str, Any]:
         ({"first_action": {"effect": "x", "undo": "y"}}, "first_action.mitigation must be a text"),
         ({"first_action": {"mitigation": "m", "effect": "x", "undo": "y", "unless": ["a"]}}, "needs both unless and otherwise"),
         ({"first_action": {"mitigation": "m", "effect": "x", "undo": "y", "runbook": "z"}}, "unknown key runbook"),
+        (
+            {"first_action": {"mitigation": "m", "effect": "x", "undo": "y", "command": "id", "run_on": "db1"}},
+            "first_action.run_on must be machine or controller, not db1",
+        ),
+        ({"first_action": {"mitigation": "m", "effect": "x", "undo": "y", "run_on": "controller"}}, "there is no command"),
     ],
 )
 def test_wrong_pattern_is_one_clear_sentence(changes: dict[str, Any], problem: str) -> None:

@@ -129,6 +129,13 @@ def test_without_a_declared_prefix_there_is_no_command() -> None:
     assert "No exact command: the evidence does not tell prefix." in one["note"]
 
 
+def test_a_machine_that_nobody_reaches_is_asked_from_the_controller() -> None:
+    (one, *_rest) = proposals(finding("host.reachable"))
+    assert (one["command"], one["run_on"]) == ("ansible web1 -m ansible.builtin.ping -vvv", "controller")
+    (other, *_rest) = proposals(finding("pg.locks.blocked"), finding("pg.locks.root", target=LOCK_ROOT))
+    assert other["run_on"] == "machine"
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_rollback_names_the_image_before_or_how_to_find_it(known: bool) -> None:
     target = {"container": "app-backend", "image": "shop:v2", "previous_image": "shop:v1" if known else None, "run_options": "--network appnet"}
