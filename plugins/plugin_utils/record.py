@@ -13,6 +13,7 @@ from typing import Any
 from ansible_collections.sre.incident_response.plugins.plugin_utils.findings import FINDING, OK, Finding
 from ansible_collections.sre.incident_response.plugins.plugin_utils.journal import parse_time
 
+MACHINE = "machine"  # the kind of a finding about a machine and not a service on it
 UNCLASSIFIED = "unclassified_incident"  # the pattern of a diagnosis that no pattern fits
 
 
@@ -248,6 +249,18 @@ class Record:
     def healthy_services(self) -> list[str]:
         """Names of the services that were looked at and are fine."""
         return [service["name"] for service in self.services if service["state"] == OK]
+
+    def healthy_machines(self) -> list[str]:
+        """Names of the machines that were looked at themselves, whatever runs on them, and are fine."""
+        own = [finding for finding in self.findings if finding.kind == MACHINE]
+        looked_at = {finding.host for finding in own if finding.state == OK}
+        bad = {finding.host for finding in own if finding.state == FINDING and finding.severity != "info"}
+        hidden = {gap.host for gap in self.not_assessed if gap.serious and gap.service in ("", gap.host)}
+        machines = {machine.host for machine in self.machines}
+        if hidden - machines:
+            # A task that failed on the controller left out checks of every machine.
+            return []
+        return [machine.host for machine in self.machines if machine.reachable and machine.host in looked_at - bad - hidden]
 
 
 def seconds_between(start: str | None, end: str | None) -> float | None:

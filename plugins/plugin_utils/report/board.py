@@ -15,7 +15,10 @@ WIDTH = 80
 _LABEL = 10  # columns of the first word of a line
 _FINDING_LINES = 9
 _WHY_LINES = 4
+_OTHERS = 3
+_OTHER_LINES = 2
 _GAPS = 3
+_HEALTHY = 12
 _COLOURS = {
     "incident": "bright red",
     "unclassified": "bright red",
@@ -68,17 +71,25 @@ def _diagnosis(record: Record) -> list[Line]:
         return []
     lines: list[str] = []
     for reason in reasons(record, record.diagnosis[0], 1):
-        lines += _labelled("  why", reason)[:_WHY_LINES]
+        lines += _labelled("  why", shorten(reason, (WIDTH - 2 * _LABEL) * _WHY_LINES))
     since = began(record)
     if since:
         lines += _labelled("  since", since)
-    others = [
+    return [Line(text) for text in [*lines, *_others(record)]]
+
+
+def _others(record: Record) -> list[str]:
+    """Name the other causes, as many as fit into two lines; each is told whole or only counted."""
+    clauses = [
         f"{other.pattern} on {other.service} ({other.verdict}, {other.score:.0f}{', symptom of ' + other.symptom_of if other.symptom_of else ''})"
-        for other in record.diagnosis[1:3]
+        for other in record.diagnosis[1:]
     ]
-    if others:
-        lines += _labelled("  also", "; ".join(others))[:2]
-    return [Line(text) for text in lines]
+    for shown in range(min(len(clauses), _OTHERS), 0, -1):
+        rest = len(clauses) - shown
+        lines = _labelled("  also", "; ".join(clauses[:shown]) + (f"; {rest} more in the report" if rest else ""))
+        if len(lines) <= _OTHER_LINES or shown == 1:
+            return lines
+    return []
 
 
 def _findings(record: Record) -> list[Line]:
@@ -117,13 +128,20 @@ def _gaps_and_health(record: Record) -> list[Line]:
     assumed = [f"{machine.host}: {text}" for machine in record.machines for text in machine.assumptions]
     if len(gaps) > _GAPS:
         lines.append(f"  and {plural(len(gaps) - _GAPS, 'more gap')}: see the report")
-    healthy = dict.fromkeys(record.healthy_services())
+    healthy = [text for text in (_named("", record.healthy_services()), _named("machine ", record.healthy_machines())) if text]
     if healthy:
-        lines += wrap(", ".join(healthy), WIDTH, "    ", "healthy: ")
+        lines += wrap("; ".join(healthy), WIDTH, "    ", "healthy: ")
     if assumed:
         more = f" (and {len(assumed) - 1} more, in the report)" if len(assumed) > 1 else ""
         lines += wrap(shorten(assumed[0], WIDTH) + more, WIDTH, "    ", "assumed: ")
     return [Line(""), *(Line(text) for text in lines)] if lines else []
+
+
+def _named(lead: str, names: list[str]) -> str:
+    """List names, each once: "db, redis", "machine web1, web2 and 30 more"; "" without any."""
+    once = list(dict.fromkeys(names))
+    more = f" and {len(once) - _HEALTHY} more" if len(once) > _HEALTHY else ""
+    return f"{lead}{', '.join(once[:_HEALTHY])}{more}" if once else ""
 
 
 def _next(record: Record) -> list[Line]:

@@ -61,6 +61,53 @@ def test_where_the_command_is_run_is_said_everywhere(proposal: dict[str, Any], w
     assert html.render(record).count(where) == 2
 
 
+def machines(*findings: dict[str, Any], more: tuple[Any, ...] = ()) -> list[str]:
+    """The healthy line of a run over two machines, with these findings about them."""
+    service = samples.finding("redis.up", "redis", kind="redis")
+    events = [samples.started(), samples.evidence(), samples.evidence("lab2"), samples.assessment("host_check", *findings, service), *more]
+    return [line for line in printed([*events, samples.no_diagnosis(), samples.finished()]) if line.startswith("healthy: ")]
+
+
+def test_machines_that_were_assessed_are_named() -> None:
+    fine = [samples.finding("host.load", host, kind="machine", host=host) for host in ("lab1", "lab2")]
+    assert machines(*fine) == ["healthy: redis; machine lab1, lab2"]
+    busy = samples.finding("host.cpu.util", "lab1", "info", kind="machine")
+    assert machines(*fine, busy) == ["healthy: redis; machine lab1, lab2"]
+
+
+def test_machines_that_are_not_fine_or_not_known_are_not_named() -> None:
+    fine = samples.finding("host.load", "lab1", kind="machine")
+    assert machines(fine) == ["healthy: redis; machine lab1"]
+    full = samples.finding("host.disk.space", "lab1", "warning", kind="machine")
+    assert machines(fine, full) == ["healthy: redis"]
+    blind = samples.unknown("host.disk.space", "lab1", "disk: permission denied", kind="machine")
+    assert machines(fine, blind) == ["healthy: redis"]
+    failed = samples.event("step", {"host": "localhost", "status": "failed", "task": "Assess", "msg": "no room", "own": True})
+    assert machines(fine, more=(failed,)) == []
+
+
+def test_other_causes_are_told_whole_or_counted() -> None:
+    events = samples.incident_events()
+    found = samples.lock_diagnosis()
+    lock, symptom = found.data["diagnosis"]
+    found.data["diagnosis"] = [lock, symptom, {**symptom, "pattern": "partial_failure_" + "x" * 30}, {**symptom, "pattern": "proxy_misrouted"}]
+    events[-2] = found
+    lines = printed(events)
+    first = next(number for number, line in enumerate(lines) if line.startswith("  also"))
+    assert lines[first : first + 3] == [
+        "  also    slow_responses on backend (possible, 41, symptom of",
+        "          db_lock_contention); 2 more in the report",
+        "",
+    ]
+
+
+def test_many_healthy_services_stay_in_few_lines() -> None:
+    checks = [samples.finding("http.live", f"service{number:02}", kind="fastapi") for number in range(40)]
+    lines = printed([samples.started(), samples.evidence(), samples.assessment("r", *checks), samples.no_diagnosis(), samples.finished()])
+    assert any(line.endswith("service11 and 28 more") for line in lines)
+    assert len(lines) < 10
+
+
 def many(count: int) -> list[Any]:
     """A run with many long findings."""
     findings = [samples.finding(f"a.check_{number:02}", "backend", "critical", "a long sentence " * 12, kind="fastapi") for number in range(count)]
