@@ -148,8 +148,10 @@ def _next(record: Record) -> list[Line]:
     step = next_step(record)
     if step is None:
         return [Line("")]
-    undo = f" (undo: {step.undo})" if step.undo else ""
+    undo = f" ({step.undo})" if step.undo else ""
     run_it = f" Run on {step.run_on}:" if step.command and step.run_on else ""
     lines = [Line(""), *(Line(text, "bright blue") for text in wrap(f"{step.sentence}{undo}.{run_it}".replace("..", "."), WIDTH, "      ", "NEXT  "))]
     # Not wrapped: it is there to be pasted.
-    return [*lines, *(Line(text) for text in clean(step.command).splitlines() if text.strip())]
+    lines += [Line(text) for text in clean(step.command).splitlines() if text.strip()]
+    others = [f"{'; '.join(step.others)}: see the report"] if step.others else []
+    return [*lines, *(Line(text, "bright blue") for other in others for text in wrap(other, WIDTH, "      ", "THEN  "))]

@@ -73,9 +73,11 @@ def _next(record: Record) -> list[str]:
     step = next_step(record)
     if step is None:
         return []
-    lines = ["## Next step", "", escaped(step.sentence) + (f" (undo: {escaped(step.undo)})" if step.undo else "")]
+    lines = ["## Next step", "", escaped(step.sentence) + (f" ({escaped(step.undo)})" if step.undo else "")]
     if step.command:
         lines += ["", f"Run on {escaped(step.run_on)}:" if step.run_on else "", "", *block(step.command)]
+    if step.others:
+        lines += ["", f"Then: {'; '.join(escaped(other) for other in step.others)} (in report.html under Proposals)."]
     return lines
 
 

@@ -14,12 +14,16 @@ from ansible_collections.sre.incident_response.plugins.plugin_utils.text import 
 
 @dataclass(frozen=True)
 class NextStep:
-    """What to do next: a sentence, and the command to paste into a shell on `run_on` when there is one."""
+    """What to do next: a sentence, and the command to paste into a shell on `run_on` when there is one.
+
+    `undo` says how to take it back; `others` name what is proposed for causes that have nothing to do with this one.
+    """
 
     sentence: str
     command: str = ""
     run_on: str = ""
     undo: str = ""
+    others: tuple[str, ...] = ()
 
 
 def next_step(record: Record) -> NextStep | None:
@@ -40,10 +44,12 @@ def next_step(record: Record) -> NextStep | None:
 
 def _step_of_diagnosis(record: Record) -> NextStep:
     first = record.diagnosis[0]
-    for proposal in record.proposals:
-        if proposal.effect or proposal.command:
-            note = f" - {proposal.note}" if proposal.note and not proposal.command else ""
-            return NextStep((proposal.effect or proposal.mitigation) + note, proposal.command, run_on(proposal), proposal.undo)
+    usable = [proposal for proposal in record.proposals if proposal.effect or proposal.command]
+    if usable:
+        proposal, *rest = usable
+        note = f" - {proposal.note}" if proposal.note and not proposal.command else ""
+        others = tuple(f"{other.id} for {other.pattern} on {other.service}" for other in rest if other.pattern)
+        return NextStep((proposal.effect or proposal.mitigation) + note, proposal.command, run_on(proposal), undo_of(proposal), others)
     advice = [str(first.first_action[key]) for key in ("effect", "note") if first.first_action.get(key)]
     if first.escalate:
         advice.append(f"Escalate: {first.escalate}")
@@ -55,6 +61,11 @@ def run_on(proposal: Proposal) -> str:
     if proposal.run_on == "controller":
         return "the controller (where Ansible runs)"
     return one_line(str(proposal.target.get("host") or proposal.host))
+
+
+def undo_of(proposal: Proposal) -> str:
+    """Say how to take an action back: "undo: docker stop app-db", "nothing to undo"; "" when nobody knows."""
+    return proposal.undo if not proposal.undo or proposal.undo.startswith("nothing") else f"undo: {proposal.undo}"
 
 
 def explaining(record: Record, diagnosis: Diagnosis) -> list[Finding]:
@@ -102,12 +113,20 @@ def where(group: Group, limit: int = 2) -> str:
 
 def began(record: Record) -> str:
     """Say when the incident began: "14:02:11Z, 7 min before it was found"; "" when no evidence tells."""
-    started = record.incident.started
+    started = _first_sign(record)
     if not started:
         return ""
     before = age(started, record.incident.detected or record.run.last_event)
     day = started[:10] if started[:10] != (record.run.started or "")[:10] else ""
     return f"{day} {started[11:19]}Z".strip() + (f", {before} before it was found" if before else "")
+
+
+def _first_sign(record: Record) -> str | None:
+    """Find when the first cause began; another cause beside it, such as a certificate that expired yesterday, has a time of its own."""
+    if not record.diagnosis:
+        return record.incident.started
+    of_it = [finding for finding in explaining(record, record.diagnosis[0]) if finding.since and finding.role != "change" and finding.severity == "critical"]
+    return min((str(finding.since) for finding in of_it), default=record.incident.started)
 
 
 def machines_line(record: Record) -> str:

@@ -108,6 +108,37 @@ def test_many_healthy_services_stay_in_few_lines() -> None:
     assert len(lines) < 10
 
 
+def two_causes() -> list[Any]:
+    """A lock, and beside it a certificate that expired the day before."""
+    events = samples.incident_events()
+    expired = samples.finding("tls.expiry", "proxy", "critical", "the certificate has expired", role="cause", kind="nginx", since="2026-11-22T08:00:00Z")
+    found = samples.lock_diagnosis()
+    lock, symptom = found.data["diagnosis"]
+    certificate = {**lock, "pattern": "tls_certificate", "service": "proxy", "score": 82.0, "why": [samples.reason("tls.expiry", "proxy", 60)]}
+    found.data["diagnosis"] = [lock, certificate, symptom]
+    first = {**found.data["proposals"][0], "undo": "nothing to undo; the client has to repeat its work"}
+    second = {**first, "id": "P2", "pattern": "tls_certificate", "service": "proxy", "effect": "shows what is served", "command": "true"}
+    found.data["proposals"] = [first, second]
+    return [*events[:-2], samples.assessment("tls_check", expired, seconds=0.76), found, events[-1]]
+
+
+def test_a_second_cause_has_a_next_step_too_and_no_say_in_when_the_first_began() -> None:
+    lines = printed(two_causes())
+    assert lines[-2] == "THEN  P2 for tls_certificate on proxy: see the report"
+    assert "  since   14:02:11Z, 7 min before it was found" in lines
+    record = fold(two_causes())
+    assert "Then: P2 for tls_certificate on proxy" in markdown.render(record).replace("\\", "")
+    assert "Then: P2 for tls_certificate on proxy" in html.render(record)
+    assert not any(line.startswith("THEN") for line in printed(samples.incident_events()))
+
+
+def test_what_needs_no_undo_is_said_once() -> None:
+    text = " ".join(line.strip() for line in printed(two_causes()))
+    assert "(nothing to undo; the client has to repeat its work)" in text
+    record = fold(two_causes())
+    assert "undo: nothing" not in (text + markdown.render(record) + html.render(record)).lower()
+
+
 def many(count: int) -> list[Any]:
     """A run with many long findings."""
     findings = [samples.finding(f"a.check_{number:02}", "backend", "critical", "a long sentence " * 12, kind="fastapi") for number in range(count)]
