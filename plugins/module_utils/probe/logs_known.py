@@ -40,7 +40,11 @@ PATTERNS: dict[str, str] = {
         r"could not connect to server|the database system is (?:starting|shutting|in recovery|not)|server closed the connection unexpectedly|"
         r"ConnectionDoesNotExistError|terminating connection due to|CannotConnectNow|the connection is (?:lost|closed)|connection is bad"
     ),
-    "db_auth": r"password authentication failed for user|no pg_hba\.conf entry|InvalidPassword(?:Error)?\b|InvalidAuthorizationSpecification",
+    # PostgreSQL's own words for SQLSTATE 28P01 and 28000, whatever method pg_hba.conf asks for.
+    "db_auth": (
+        r"\b(?:password|SCRAM|certificate|LDAP|PAM|RADIUS|GSSAPI|SSPI|Ident|Peer) authentication failed for user|no pg_hba\.conf entry|pg_hba\.conf rejects connection|"
+        r"is not permitted to log in|FATAL:\s+role \"[^\"]{1,63}\" does not exist|InvalidPassword(?:Error)?\b|InvalidAuthorizationSpecification"
+    ),
     "db_readonly": r"cannot execute [A-Z ]+ in a read-only transaction|ReadOnlySqlTransaction|ReadOnlySQLTransactionError",
     "deadlock": r"deadlock detected|DeadlockDetected",
     "redis_oom": r"OOM command not allowed|command not allowed when used memory",

@@ -252,6 +252,7 @@ def psql_error(text: str, exit_code: int | None) -> Exception:
         "the database system is": "57P03",
         "password authentication failed": "28P01",
         "no password supplied": "28P01",
+        "is not permitted to log in": "28000",
         "does not exist": "28000",
         "authentication failed": "28000",
     }
