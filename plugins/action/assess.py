@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 from ansible_collections.sre.incident_response.plugins.plugin_utils import assessment, budget
 from ansible_collections.sre.incident_response.plugins.plugin_utils.collector import ensure
-from ansible_collections.sre.incident_response.plugins.plugin_utils.expressions import MISSING
+from ansible_collections.sre.incident_response.plugins.plugin_utils.controller_action import ControllerAction
 from ansible_collections.sre.incident_response.plugins.plugin_utils.workspace import Workspace
 
 SCOPES = ("host", "run")
@@ -23,23 +22,19 @@ CHECKS_FILE = "files/checks.yml"
 FOR_EVERY_ROLE = {"only": "incident_checks", "skip": "incident_checks_skip", "scope": "incident_scope"}
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Documented in plugins/modules/assess.py."""
 
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
-    _supports_async = False
     _VALID_ARGS = frozenset(("role", "checks", "thresholds", "only", "skip", "scope", "options"))
+    needs_jmespath = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
+        """The task's arguments as they are: validating copies every entry deeply, which costs more than all checks together."""
+        return dict(self._task.args)
+
+    def answer(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Assess one host's evidence, which is collected first where it is missing, or that of all hosts of the run."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        if MISSING is not None:
-            raise AnsibleActionFail(f"sre.incident_response.assess needs the Python package jmespath on the controller ({MISSING}); pip install jmespath")
-        # Not validate_argument_spec: it copies every entry deeply, which costs more than all checks together.
-        variables = task_vars or {}
-        role = str(self._task.args.get("role") or "")
+        role = str(arguments.get("role") or "")
         if not role:
             raise AnsibleActionFail("sre.incident_response.assess needs role")
         scope = self._setting("scope", role, variables) or "host"
@@ -58,8 +53,8 @@ class ActionModule(ActionBase):
         stored = role if host is None else f"{role}@{host}"
         workspace.write_findings(stored, {"role": role, "host": host, "findings": found})
         # Not the findings themselves: Ansible goes through every value of a result several times, which took longer than assessing.
-        result.update(changed=False, incident_assessment={"role": role, "stored": stored}, findings=assessment.short(findings), msg=assessment.counts(findings))
-        return result
+        stored_as = {"role": role, "stored": stored}
+        return {"changed": False, "incident_assessment": stored_as, "findings": assessment.short(findings), "msg": assessment.counts(findings)}
 
     def _setting(self, name: str, role: str, variables: Mapping[str, Any]) -> Any:
         """The argument, else the role's variable ``<role>_<name>``, else the one that counts for every role; None when nobody set it.

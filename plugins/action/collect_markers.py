@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 from ansible_collections.sre.incident_response.plugins.plugin_utils import markers
 from ansible_collections.sre.incident_response.plugins.plugin_utils.collector import ensure
+from ansible_collections.sre.incident_response.plugins.plugin_utils.controller_action import ControllerAction
 from ansible_collections.sre.incident_response.plugins.plugin_utils.estate import Estate
 from ansible_collections.sre.incident_response.plugins.plugin_utils.workspace import Workspace
 
@@ -26,22 +26,16 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 LONGEST_TIMEOUT_S = 60
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Documented in plugins/modules/collect_markers.py."""
 
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
-    _supports_async = False
+    argument_spec = ARGUMENTS
     _VALID_ARGS = frozenset(ARGUMENTS)
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def answer(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Store the markers; a file or an address that gives none is an answer with a reason."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        _validation, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
         if not arguments["file"] and not arguments["url"]:
             raise AnsibleActionFail("sre.incident_response.collect_markers needs file or url")
-        variables = task_vars or {}
         workspace = Workspace.current(variables, self._templar.template)
         host = str(variables["inventory_hostname"]) if arguments["scope"] == "host" else None
         if host is not None:
@@ -51,8 +45,7 @@ class ActionModule(ActionBase):
         known = markers.sources(Estate(document for _name, document in workspace.all_evidence()), found, reason, now, host)
         workspace.write_supplement("markers" if host is None else f"markers@{host}", {"sources": known.as_dict()})
         number = len(found.markers) if found else 0
-        result.update(changed=False, markers=number, reason=reason, msg=reason or f"{number} deploy markers of the last week")
-        return result
+        return {"changed": False, "markers": number, "reason": reason, "msg": reason or f"{number} deploy markers of the last week"}
 
 
 def _read(arguments: dict[str, Any], now: float) -> tuple[markers.Markers | None, str]:

@@ -9,12 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 from ansible_collections.sre.incident_response.plugins.plugin_utils import budget, metrics, supplements, web
 from ansible_collections.sre.incident_response.plugins.plugin_utils.collector import ensure
+from ansible_collections.sre.incident_response.plugins.plugin_utils.controller_action import ControllerAction
 from ansible_collections.sre.incident_response.plugins.plugin_utils.estate import Estate
-from ansible_collections.sre.incident_response.plugins.plugin_utils.expressions import MISSING
 from ansible_collections.sre.incident_response.plugins.plugin_utils.workspace import Workspace
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -30,24 +28,15 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 LEAST_WINDOW_S, LONGEST_TIMEOUT_S = 300, 60
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Documented in plugins/modules/collect_metrics.py."""
 
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
-    _supports_async = False
+    argument_spec = ARGUMENTS
     _VALID_ARGS = frozenset(ARGUMENTS)
+    needs_jmespath = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def answer(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Store what Prometheus says; one that can't be asked, and a mistake in the queries, is an answer with a reason."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        if MISSING is not None:
-            raise AnsibleActionFail(
-                f"sre.incident_response.collect_metrics needs the Python package jmespath on the controller ({MISSING}); pip install jmespath"
-            )
-        _validation, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
-        variables = task_vars or {}
         workspace = Workspace.current(variables, self._templar.template)
         host = str(variables["inventory_hostname"]) if arguments["scope"] == "host" else None
         if host is not None:
@@ -60,8 +49,7 @@ class ActionModule(ActionBase):
         workspace.write_supplement("metrics" if host is None else f"metrics@{host}", document)
         number = len(document["series"])
         message = problem or f"{number} series from {document['from']}"
-        result.update(changed=False, incident_metrics=metrics.charted(document), series=number, reason=problem, msg=message)
-        return result
+        return {"changed": False, "incident_metrics": metrics.charted(document), "series": number, "reason": problem, "msg": message}
 
     @staticmethod
     def _document(estate: Any, arguments: dict[str, Any]) -> tuple[dict[str, Any], str]:

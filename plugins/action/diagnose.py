@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 from ansible_collections.sre.incident_response.plugins.plugin_utils import outcome, trends
-from ansible_collections.sre.incident_response.plugins.plugin_utils.expressions import MISSING
+from ansible_collections.sre.incident_response.plugins.plugin_utils.controller_action import ControllerAction
 from ansible_collections.sre.incident_response.plugins.plugin_utils.workspace import Workspace
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -22,22 +21,15 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Documented in plugins/modules/diagnose.py."""
 
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
-    _supports_async = False
+    argument_spec = ARGUMENTS
     _VALID_ARGS = frozenset(ARGUMENTS)
+    needs_jmespath = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def answer(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Diagnose once per run, however many hosts the task runs on."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        if MISSING is not None:
-            raise AnsibleActionFail(f"sre.incident_response.diagnose needs the Python package jmespath on the controller ({MISSING}); pip install jmespath")
-        _validation, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
-        variables = task_vars or {}
         try:
             outcome.check_fail_on(arguments["fail_on"])
             patterns = outcome.load_patterns(Path(arguments["patterns"]))
@@ -45,8 +37,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(error)) from error
         first = self._first_host(variables) if arguments["scope"] == "host" else None
         if first not in (None, variables.get("inventory_hostname")):
-            result.update(changed=False, breached=False, msg=f"diagnosed once for all machines, by the task of {first}")
-            return result
+            return {"changed": False, "breached": False, "msg": f"diagnosed once for all machines, by the task of {first}"}
         workspace = Workspace.current(variables, self._templar.template)
         findings = outcome.findings_of(workspace.findings())
         documents = [document for _host, document in workspace.all_evidence()]
@@ -54,12 +45,10 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail("nothing was assessed in this run; run check roles of sre.incident_response before the diagnosis")
         diagnosed = outcome.conclude(findings, documents, patterns)
         problem = trends.remember(documents, workspace.path)
-        if problem:
-            result["warnings"] = [problem]
         breached = outcome.breaches(findings, arguments["fail_on"])
-        result.update(changed=False, incident_diagnosis=diagnosed, breached=breached > 0, msg=diagnosed["verdict"])
-        result["breach"] = f"incident_fail_on is {arguments['fail_on']}: {breached} findings of that level or above; see the report" if breached else ""
-        return result
+        breach = f"incident_fail_on is {arguments['fail_on']}: {breached} findings of that level or above; see the report" if breached else ""
+        result = {"changed": False, "incident_diagnosis": diagnosed, "breached": breached > 0, "msg": diagnosed["verdict"], "breach": breach}
+        return {**result, "warnings": [problem]} if problem else result
 
     @staticmethod
     def _first_host(variables: Mapping[str, Any]) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
+from ansible_collections.sre.incident_response.plugins.plugin_utils.controller_action import ControllerAction
 from ansible_collections.sre.incident_response.plugins.plugin_utils.journal import format_time, parse_time, utc_now
 
 _ARGUMENTS = {
@@ -22,24 +22,18 @@ _ARGUMENTS = {
 }
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Documented in plugins/modules/event.py."""
 
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
-    _supports_async = False
+    argument_spec = _ARGUMENTS
     _VALID_ARGS = frozenset(_ARGUMENTS)
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def answer(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Validate and return the event; the timeline callback in the main process writes it."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        _validation, arguments = self.validate_argument_spec(argument_spec=_ARGUMENTS)
         event = {name: value for name, value in arguments.items() if value is not None}
         event["time"] = _moment(event.get("time"))
         event["check_mode"] = bool(self._task.check_mode)
-        result.update(changed=False, incident_event=event)
-        return result
+        return {"changed": False, "incident_event": event}
 
 
 def _moment(given: str | None) -> str:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.sre.incident_response.plugins.plugin_utils import durations, log_files, services
 from ansible_collections.sre.incident_response.plugins.plugin_utils.collector import CallTimeoutError, one_sentence
+from ansible_collections.sre.incident_response.plugins.plugin_utils.controller_action import ControllerAction
 from ansible_collections.sre.incident_response.plugins.plugin_utils.evidence import UnreadableAnswerError
 from ansible_collections.sre.incident_response.plugins.plugin_utils.log_fetcher import Answer, LogFetcher, ServiceLog
 
@@ -33,23 +33,20 @@ _ARGUMENTS = {
 _SMALLEST_BYTES = 1000
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Documented in plugins/modules/fetch_logs.py."""
 
-    TRANSFERS_FILES = False
-    _supports_check_mode = True
-    _supports_async = False
+    _requires_connection = True
+    argument_spec = _ARGUMENTS
     _VALID_ARGS = frozenset(_ARGUMENTS)
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def answer(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Save everything that can be had, tell about it, and only then fail for what is missing."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        _validation, arguments = self.validate_argument_spec(argument_spec=_ARGUMENTS)
-        fetcher = LogFetcher(self, task_vars or {})
+        fetcher = LogFetcher(self, variables)
         since, until = _checked(arguments)
         declared = services.check(arguments["services"] if arguments["services"] is not None else fetcher.variable("incident_services"))
         names = self._names_here(fetcher, arguments["service"], declared.services)
-        result.update(changed=False, skipped_services=sorted(set(arguments["service"]) - set(names)))
+        result: dict[str, Any] = {"changed": False, "skipped_services": sorted(set(arguments["service"]) - set(names))}
         if arguments["service"] and not names:
             return {**result, "logs": []}
         answer, unreachable = self._answer(fetcher, _request(declared.services, names, since, until, arguments))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
+from ansible_collections.sre.incident_response.plugins.plugin_utils.controller_action import ControllerAction
 from ansible_collections.sre.incident_response.plugins.plugin_utils.findings import Finding
 from ansible_collections.sre.incident_response.plugins.plugin_utils.fold import finding_from
 from ansible_collections.sre.incident_response.plugins.plugin_utils.journal import utc_now
@@ -23,27 +23,21 @@ from ansible_collections.sre.incident_response.plugins.plugin_utils.workspace im
 _ARGUMENTS = {"output_dir": {"type": "path", "default": "./health-check-results"}, "fail": {"type": "bool", "default": True}}
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Documented in plugins/modules/health_report.py."""
 
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
-    _supports_async = False
+    argument_spec = _ARGUMENTS
     _VALID_ARGS = frozenset(_ARGUMENTS)
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def answer(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Write both files, then say in one sentence what is wrong."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        _validation, arguments = self.validate_argument_spec(argument_spec=_ARGUMENTS)
-        variables = task_vars or {}
         workspace = Workspace.current(variables, self._templar.template)
         seen = health.Seen(dict(workspace.all_evidence()), self._declared(variables))
         now = utc_now()
         report = Redactor().value(health.document(_findings(workspace), seen, now))
         path = _write(Path(arguments["output_dir"]).absolute(), report, health.stamp(now))
         counts = {key: report[key] for key in ("overall_status", "total_checks", "healthy", "unhealthy", "unknown")}
-        result.update(changed=False, health_file=str(path), **counts)
+        result = {"changed": False, "health_file": str(path), **counts}
         sentence = health.failure(report, str(path))
         if sentence and arguments["fail"]:
             result.update(failed=True, incident_gate=True, msg=sentence)

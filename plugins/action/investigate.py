@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
+from ansible_collections.sre.incident_response.plugins.plugin_utils.controller_action import ControllerAction
 from ansible_collections.sre.incident_response.plugins.plugin_utils.estate import Estate
-from ansible_collections.sre.incident_response.plugins.plugin_utils.expressions import MISSING
 from ansible_collections.sre.incident_response.plugins.plugin_utils.investigation import application, database, network, redis
 from ansible_collections.sre.incident_response.plugins.plugin_utils.workspace import Workspace
 
@@ -18,25 +17,18 @@ TOPICS = {"application": application.investigate, "database": database.investiga
 ARGUMENTS: dict[str, dict[str, Any]] = {"topic": {"type": "str", "required": True, "choices": sorted(TOPICS)}}
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Documented in plugins/modules/investigate.py."""
 
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
-    _supports_async = False
+    argument_spec = ARGUMENTS
     _VALID_ARGS = frozenset(ARGUMENTS)
+    needs_jmespath = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def answer(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Make the tables; that there is no service of that kind is a result, not a failure."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        if MISSING is not None:
-            raise AnsibleActionFail(f"sre.incident_response.investigate needs the Python package jmespath on the controller ({MISSING}); pip install jmespath")
-        _validation, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
-        workspace = Workspace.current(task_vars or {}, self._templar.template)
+        workspace = Workspace.current(variables, self._templar.template)
         documents = [document for _host, document in workspace.all_evidence()]
         if not documents:
             raise AnsibleActionFail("no evidence was collected in this run; run sre.incident_response.collect with depth: deep on the machines before")
         found = TOPICS[arguments["topic"]](Estate(documents))
-        result.update(changed=False, incident_investigation=found.as_dict(), msg=found.summary, tables=len(found.tables))
-        return result
+        return {"changed": False, "incident_investigation": found.as_dict(), "msg": found.summary, "tables": len(found.tables)}

@@ -9,7 +9,7 @@ import os
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
+from ansible_collections.sre.incident_response.plugins.plugin_utils.controller_action import ControllerAction
 from ansible_collections.sre.incident_response.plugins.plugin_utils.record import run_notice
 from ansible_collections.sre.incident_response.plugins.plugin_utils.report.publish import RunNotFoundError, find_run, publish
 from ansible_collections.sre.incident_response.plugins.plugin_utils.workspace import DEFAULT_STATE_DIR
@@ -17,19 +17,14 @@ from ansible_collections.sre.incident_response.plugins.plugin_utils.workspace im
 _ARGUMENTS = {"run": {"type": "str", "default": ""}, "state_dir": {"type": "str", "default": ""}}
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Documented in plugins/modules/report.py."""
 
-    TRANSFERS_FILES = False
-    _requires_connection = False
-    _supports_check_mode = True
-    _supports_async = False
+    argument_spec = _ARGUMENTS
     _VALID_ARGS = frozenset(_ARGUMENTS)
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def answer(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Write the reports and return where they are; the timeline callback prints the board at the end of the run."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        _validation, arguments = self.validate_argument_spec(argument_spec=_ARGUMENTS)
         state_dir = arguments["state_dir"] or os.environ.get("INCIDENT_STATE_DIR") or DEFAULT_STATE_DIR
         try:
             folder = find_run(state_dir, arguments["run"])
@@ -40,14 +35,11 @@ class ActionModule(ActionBase):
             message = f"The reports of run {folder.name} can't be written to {folder}: {error.strerror or error}. Make the folder writable, or copy it."
             raise AnsibleActionFail(message) from error
         record = published.record
-        result.update(
-            changed=False,
-            incident_report={
-                "folder": str(folder),
-                "report": str(published.html),
-                "verdict": f"{record.verdict.headline}  {record.verdict.detail}",
-                "notice": run_notice(record),
-                "status": record.run.status,
-            },
-        )
-        return result
+        report = {
+            "folder": str(folder),
+            "report": str(published.html),
+            "verdict": f"{record.verdict.headline}  {record.verdict.detail}",
+            "notice": run_notice(record),
+            "status": record.run.status,
+        }
+        return {"changed": False, "incident_report": report}

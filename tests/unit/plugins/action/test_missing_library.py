@@ -11,26 +11,28 @@ import pytest
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.sre.incident_response.plugins.action import assess, diagnose
+from ansible_collections.sre.incident_response.plugins.plugin_utils import controller_action
 from ansible_collections.sre.incident_response.tests.unit.plugins.child import run_python
 
 IMPORTS = """
 import sys
 sys.modules["jmespath"] = None
 from ansible_collections.sre.incident_response.plugins.action import assess, diagnose
-print(assess.MISSING is not None, diagnose.MISSING is not None)
+from ansible_collections.sre.incident_response.plugins.plugin_utils import controller_action
+print(controller_action.MISSING is not None, assess.ActionModule.needs_jmespath, diagnose.ActionModule.needs_jmespath)
 """
 
 
 def test_plugins_load_without_it() -> None:
     """Documentation and the other actions of the collection work all the same."""
     done = run_python(IMPORTS)
-    assert (done.stdout, done.returncode) == ("True True\n", 0), done.stderr
+    assert (done.stdout, done.returncode) == ("True True True\n", 0), done.stderr
 
 
 @pytest.mark.parametrize("action", [assess, diagnose])
 def test_actions_say_how_to_get_it(action: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """One sentence instead of a traceback."""
     monkeypatch.setattr(ActionBase, "run", lambda *_arguments, **_options: {})
-    monkeypatch.setattr(action, "MISSING", ImportError("No module named 'jmespath'"))
+    monkeypatch.setattr(controller_action, "MISSING", ImportError("No module named 'jmespath'"))
     with pytest.raises(AnsibleActionFail, match="pip install jmespath"):
         action.ActionModule.__new__(action.ActionModule).run()
