@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -37,6 +38,10 @@ def number_text(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0") if abs(value) >= 10 else f"{value:.2f}".rstrip("0").rstrip(".")
 
 
+# Nobody reads the fractions of a second in a sentence; exact times are in the fields.
+_FRACTION = re.compile(r"\b(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.\d+Z")
+
+
 def value_text(value: Any, limit: int = 80) -> str:
     """A JSON value for use inside a sentence."""
     if value is None:
@@ -50,7 +55,7 @@ def value_text(value: Any, limit: int = 80) -> str:
     if isinstance(value, Mapping):
         return clean_text(", ".join(f"{key} {value_text(item, limit)}" for key, item in list(value.items())[:10]) or "none", limit)
     # The space in front belongs to the sentence that the text is put into.
-    return " " * str(value).startswith(" ") + clean_text(value, limit)
+    return " " * str(value).startswith(" ") + clean_text(_FRACTION.sub(r"\1 \2Z", str(value)[: limit * 8]), limit)
 
 
 @dataclass

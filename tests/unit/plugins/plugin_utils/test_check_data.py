@@ -578,6 +578,15 @@ def test_missing_sources_are_unknown_and_never_ok(service: str, tmp_path: Path) 
     assert fine <= {"change.config", "change.cert", "change.restart"}
 
 
+def test_times_in_a_sentence_have_no_fractions(tmp_path: Path) -> None:
+    evidence = Evidence()
+    bad_release(evidence)
+    findings = assessed(evidence, tmp_path)
+    onset = next(one for one in findings if one.id == "logs.errors.onset" and one.service == "backend")
+    assert onset.summary.startswith(f"errors began at {ago(60)[:19].replace('T', ' ')}Z, ")
+    assert onset.since == f"{ago(60)[:19]}Z"
+
+
 def test_young_containers_of_a_healthy_stack_are_no_incident(tmp_path: Path) -> None:
     evidence = Evidence()
     evidence.old_stack()
