@@ -18,7 +18,7 @@ from ansible_collections.sre.incident_response.plugins.plugin_utils.findings imp
 from ansible_collections.sre.incident_response.plugins.plugin_utils.record import Record, age, grouped, run_notice
 from ansible_collections.sre.incident_response.plugins.plugin_utils.report.charts import panels
 from ansible_collections.sre.incident_response.plugins.plugin_utils.report.tables import heading
-from ansible_collections.sre.incident_response.plugins.plugin_utils.report.view import began, machines_line, next_step, place, reasons, run_on, where
+from ansible_collections.sre.incident_response.plugins.plugin_utils.report.view import began, limits, machines_line, next_step, place, reasons, run_on, where
 from jinja2.bccache import Bucket
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -77,6 +77,7 @@ def render(record: Record) -> str:
         rows=rows,
         heading=heading,
         panels=panels(record),
+        limits=limits,
         place=place,
         run_on=run_on,
         where=where,

@@ -111,6 +111,27 @@ def where(group: Group, limit: int = 2) -> str:
     return f"{group.finding.service} ({hosts})"
 
 
+def limits(finding: Finding) -> str:
+    """Name the thresholds of a finding: "warning 80, critical 90"; "" without any, and when it is not its number that makes it this grave.
+
+    A session that is idle for 19 s is critical when others wait for it: beside "critical 300" that would read as a mistake.
+    """
+    numbers = {name: number for name, number in (("warning", finding.warning), ("critical", finding.critical)) if number is not None}
+    if finding.is_bad and (finding.severity not in numbers or _missed(finding)):
+        return ""
+    return ", ".join(f"{name} {number}" for name, number in numbers.items())
+
+
+def _missed(finding: Finding) -> bool:
+    """Whether the value is on the good side of the threshold of its severity; from which side it is reached, only both thresholds tell."""
+    if not all(isinstance(number, (int, float)) for number in (finding.value, finding.warning, finding.critical)):
+        return False
+    reached = finding.critical if finding.severity == "critical" else finding.warning
+    if finding.warning < finding.critical:
+        return bool(finding.value < reached)
+    return bool(finding.warning > finding.critical and finding.value > reached)
+
+
 def began(record: Record) -> str:
     """Say when the incident began: "14:02:11Z, 7 min before it was found"; "" when no evidence tells."""
     started = _first_sign(record)

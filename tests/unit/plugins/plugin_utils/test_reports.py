@@ -21,6 +21,7 @@ from ansible_collections.sre.incident_response.plugins.plugin_utils.report impor
 from ansible_collections.sre.incident_response.plugins.plugin_utils.report import json as json_report
 from ansible_collections.sre.incident_response.plugins.plugin_utils.report import markdown
 from ansible_collections.sre.incident_response.plugins.plugin_utils.report.publish import RunNotFoundError, find_run, join, publish, write_whole
+from ansible_collections.sre.incident_response.plugins.plugin_utils.report.view import limits
 from ansible_collections.sre.incident_response.tests.unit.plugins.plugin_utils import record_samples as samples
 
 SCHEMA = json.loads((Path(__file__).parents[4] / "docs/report.schema.json").read_text(encoding="utf-8"))
@@ -111,6 +112,32 @@ def test_reports_say_that_the_run_did_not_end(name: str, sentence: str) -> None:
     record = samples.record_of(name)
     assert sentence in html_report.render(record)
     assert sentence in markdown.render(record)
+
+
+@pytest.mark.parametrize(
+    ("severity", "value", "thresholds", "text"),
+    [
+        ("critical", 95.0, (80, 90), "warning 80, critical 90"),
+        ("critical", 19.0, (60, 300), ""),
+        ("warning", 85.0, (80, 90), "warning 80, critical 90"),
+        ("critical", 2.0, (14, 3), "warning 14, critical 3"),
+        ("critical", 20.0, (14, 3), ""),
+        ("critical", 1.0, (1, None), ""),
+        ("warning", 5, (1, None), "warning 1"),
+        ("info", 5, (10, 20), "warning 10, critical 20"),
+        ("critical", "exited", (None, None), ""),
+    ],
+)
+def test_thresholds_are_told_where_they_decided(severity: str, value: object, thresholds: tuple[object, object], text: str) -> None:
+    warning, critical = thresholds
+    made = samples.finding("a.b", "db", severity, value=value, warning=warning, critical=critical)
+    (found,) = fold([samples.started(), samples.assessment("r", made), samples.finished()]).findings
+    assert limits(found) == text
+
+
+def test_html_of_a_healthy_run_says_its_counts_once() -> None:
+    page = html_report.render(samples.record_of("healthy"))
+    assert page.partition("<body>")[2].count("4 services, 4 checks ok") == 1
 
 
 def test_html_links_only_web_addresses() -> None:
