@@ -63,7 +63,8 @@ def _summary(record: Record) -> list[str]:
         lines.append(f"**{escaped(first.title)}**")
         lines += [f"- {escaped(reason)}" for reason in reasons(record, first, 4)]
     if record.incident.severity:
-        lines.append(f"- Suggested severity: {record.incident.severity}. {escaped(record.incident.severity_reason or '')}".rstrip())
+        because = f", because {escaped(record.incident.severity_reason)}" if record.incident.severity_reason else ""
+        lines.append(f"- Suggested severity: {record.incident.severity}{because}")
     if began(record):
         lines.append(f"- Began {escaped(began(record))}")
     return lines

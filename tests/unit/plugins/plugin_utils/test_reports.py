@@ -135,6 +135,10 @@ def test_thresholds_are_told_where_they_decided(severity: str, value: object, th
     assert limits(found) == text
 
 
+def test_markdown_says_why_that_severity() -> None:
+    assert "- Suggested severity: SEV2, because one core route is slow\n" in markdown.render(samples.record_of("incident"))
+
+
 def test_html_of_a_healthy_run_says_its_counts_once() -> None:
     page = html_report.render(samples.record_of("healthy"))
     assert page.partition("<body>")[2].count("4 services, 4 checks ok") == 1
