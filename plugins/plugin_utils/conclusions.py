@@ -113,7 +113,9 @@ def _entries_of_evidence(findings: Iterable[Finding]) -> list[Entry]:
     for finding in findings:
         if finding.since:
             kind = "change" if finding.role == "change" else "began"
-            entries.append(Entry(finding.since, kind, finding.summary, finding.host, finding.service, finding.severity, origin="evidence"))
+            # A change of a file begins with the name of its service, which the entry names anyway.
+            text = finding.summary.removeprefix(f"{finding.service}: ")
+            entries.append(Entry(finding.since, kind, text, finding.host, finding.service, finding.severity, origin="evidence"))
     return entries
 
 

@@ -221,6 +221,12 @@ def _damaged(value: Any, source: random.Random) -> Any:
     return value
 
 
+def test_a_timeline_names_a_service_once() -> None:
+    changed = samples.finding("change.config", "db", "info", "db: /etc/pg_hba.conf changed 5 min ago", role="change", since="2026-11-23T14:04:00Z")
+    (entry,) = [one for one in fold([samples.started(), samples.assessment("r", changed), samples.finished()]).timeline if one.origin == "evidence"]
+    assert (entry.service, entry.text) == ("db", "/etc/pg_hba.conf changed 5 min ago")
+
+
 def test_damaged_events_never_break_a_report() -> None:
     source = random.Random(11)  # reproducible noise, no cryptography
     for number in range(250):
