@@ -251,10 +251,11 @@ class Record:
         return [service["name"] for service in self.services if service["state"] == OK]
 
     def healthy_machines(self) -> list[str]:
-        """Names of the machines that were looked at themselves, whatever runs on them, and are fine."""
+        """Names of the machines that were looked at themselves, whatever runs on them, and are fine; none that a diagnosis blames."""
         own = [finding for finding in self.findings if finding.kind == MACHINE]
         looked_at = {finding.host for finding in own if finding.state == OK}
         bad = {finding.host for finding in own if finding.state == FINDING and finding.severity != "info"}
+        bad |= {item.host for item in self.diagnosis if item.service == item.host}
         hidden = {gap.host for gap in self.not_assessed if gap.serious and gap.service in ("", gap.host)}
         machines = {machine.host for machine in self.machines}
         if hidden - machines:

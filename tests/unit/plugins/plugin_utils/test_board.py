@@ -86,6 +86,14 @@ def test_machines_that_are_not_fine_or_not_known_are_not_named() -> None:
     assert machines(fine, more=(failed,)) == []
 
 
+def test_machine_that_a_diagnosis_blames_is_not_called_healthy() -> None:
+    events = samples.incident_events()
+    found = samples.lock_diagnosis()
+    found.data["diagnosis"][1].update(pattern="host_saturated", service="lab1", symptom_of=None)
+    assert "healthy: redis; machine lab1" in printed(events)
+    assert "healthy: redis" in printed([*events[:-2], found, events[-1]])
+
+
 def test_other_causes_are_told_whole_or_counted() -> None:
     events = samples.incident_events()
     found = samples.lock_diagnosis()
