@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ansible_collections.sre.incident_response.plugins.plugin_utils.findings import FINDING, OK, Finding
@@ -136,7 +136,11 @@ class Entry:
 
 @dataclass
 class Table:
-    """One table of an investigation; `numbers` are positions of columns that are set to the right, `reason` says why nobody could look."""
+    """What a reader of an investigation sees. `numbers` are the positions of the columns that are set to the right.
+
+    `note` is a sentence below the title. `reason` says why there are no rows because nobody could look; without it, no rows means that there
+    is nothing. `left_out` rows did not fit.
+    """
 
     title: str
     service: str = ""
@@ -151,12 +155,16 @@ class Table:
 
 @dataclass
 class Investigation:
-    """A deeper look at one topic."""
+    """All tables about one topic. `summary` says in one sentence what was looked at."""
 
     topic: str
     title: str
     summary: str
     tables: list[Table] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the journal."""
+        return asdict(self)
 
 
 @dataclass

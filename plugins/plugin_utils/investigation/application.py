@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..estate import Estate, Service
+from ..record import Investigation, Table
 from ..shapes import items, mapping
 from .network import connection_tables
-from .tables import Column, Investigation, Table, clock, facts, looked_at, milliseconds, missing, named, percent, seconds, size, table, text
+from .tables import Column, clock, facts, looked_at, milliseconds, missing, named, percent, seconds, size, table, text
 
 KINDS = ("fastapi", "nginx")
 

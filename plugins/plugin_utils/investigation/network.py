@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..estate import Estate, Machine, Service
+from ..record import Investigation, Table
 from ..shapes import items, mapping, source_data
-from .tables import Column, Investigation, Table, looked_at, milliseconds, missing, named, percent, seconds, size, table, text
+from .tables import Column, looked_at, milliseconds, missing, named, percent, seconds, size, table, text
 
 KINDS = ("fastapi", "nginx", "postgresql", "redis", "external")
 

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from ..estate import Estate, Service
+from ..record import Investigation, Table
 from ..shapes import items, mapping
-from .tables import Column, Investigation, Table, clock, facts, looked_at, milliseconds, missing, named, percent, seconds, size, table, text
+from .tables import Column, clock, facts, looked_at, milliseconds, missing, named, percent, seconds, size, table, text
 
 
 def investigate(estate: Estate) -> Investigation:

@@ -9,12 +9,13 @@ Whatever a machine said becomes plain text here: one line, cleaned, of bounded l
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ..estate import Estate, Service
 from ..expressions import are_numbers, duration_text, size_text
 from ..findings import clean_text, number_text
+from ..record import Table
 from ..shapes import mapping
 from ..text import one_line, plural
 
@@ -31,39 +32,6 @@ class Column:
     value: str | Callable[[Mapping[str, Any]], Any]
     shown: Callable[[Any], str] | None = None
     number: bool = False
-
-
-@dataclass
-class Table:
-    """What a reader sees. ``numbers`` are the positions of the columns that are set to the right.
-
-    ``note`` is a sentence below the title. ``reason`` says why there are no rows because nobody could look; without it, no rows means that there
-    is nothing. ``left_out`` rows did not fit.
-    """
-
-    title: str
-    service: str = ""
-    host: str = ""
-    columns: list[str] = field(default_factory=list)
-    rows: list[list[str]] = field(default_factory=list)
-    numbers: list[int] = field(default_factory=list)
-    note: str = ""
-    reason: str = ""
-    left_out: int = 0
-
-
-@dataclass
-class Investigation:
-    """All tables about one topic. ``summary`` says in one sentence what was looked at."""
-
-    topic: str
-    title: str
-    summary: str
-    tables: list[Table] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For the journal."""
-        return asdict(self)
 
 
 # -- cells --------------------------------------------------------------------------------------------------------------------------------
