@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from .logs_record import DECODE, Record, path_only
+from .logs_record import Record, json_object, path_only
 from .redact import sample
 
 PATH_KEYS = ("uri", "request_uri", "path", "url")
@@ -48,11 +48,8 @@ class Request:
 
 def request_from_json(line: bytes) -> Request | None:
     """The request of a JSON access-log line; None when it is none."""
-    try:
-        document = DECODE(line.decode("utf-8", "replace"))
-    except ValueError:
-        return None
-    if not isinstance(document, dict):
+    document = json_object(line)
+    if document is None:
         return None
     status = whole(_first(document, STATUS_KEYS))
     if not 100 <= status <= 599:

@@ -44,13 +44,19 @@ class Record:
     kind: str = "plain"
 
 
-def from_json(stamp: str, line: bytes) -> Record | None:
-    """Record of a JSON object line; None when it is none."""
+def json_object(line: bytes) -> dict[str, Any] | None:
+    """The JSON object that a line is; None when it is none."""
     try:
         document = DECODE(line.decode("utf-8", "replace"))
     except ValueError:
         return None
-    if not isinstance(document, dict):
+    return document if isinstance(document, dict) else None
+
+
+def from_json(stamp: str, line: bytes) -> Record | None:
+    """Record of a JSON object line; None when it is none."""
+    document = json_object(line)
+    if document is None:
         return None
     nested = document.get("log")
     if isinstance(nested, dict) and "level" in nested:  # Elastic's layout with nested keys

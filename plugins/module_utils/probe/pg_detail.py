@@ -16,7 +16,7 @@ from .context import Context, SourceError
 from .pg_session import Login, Session
 from .pg_wire import PgError
 from .postgresql import logins
-from .reach import container_of, down_reason, named, network_failure
+from .reach import answering_container, named, network_failure
 from .redact import sample
 
 RESERVE_S = 0.5
@@ -96,10 +96,7 @@ def texts_sql(extension: dict[str, str], keys: list[str]) -> str:
 def collect(ctx: Context) -> dict[str, Any]:
     """``window_s sessions [...] statements [...] statements_reason tables [...] indexes [...] database``, as docs/architecture.md describes them."""
     service = ctx.owner
-    container = container_of(ctx, service)
-    not_running = down_reason(container)
-    if not_running:
-        raise SourceError("refused", not_running)
+    container = answering_container(ctx, service)
     reasons: list[str] = []
     for login in logins(ctx, service, container):
         # psql in the container would need a process for each question; the source postgresql says what it can say that way.

@@ -32,6 +32,15 @@ def down_reason(container: Container | None) -> str | None:
     return f"container {container.name} is {container.status or 'not running'}"
 
 
+def answering_container(ctx: Context, service: Service) -> Container | None:
+    """The service's container, None when it has none; SourceError (``refused``) when nobody can answer in it."""
+    container = container_of(ctx, service)
+    not_running = down_reason(container)
+    if not_running:
+        raise SourceError("refused", not_running)
+    return container
+
+
 def is_local(spec: dict[str, Any]) -> bool:
     """Whether the declared host is this machine."""
     return spec.get("host") in (None, "", "localhost", "127.0.0.1", "::1")

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .context import Context, Service, SourceError
-from .reach import container_of, down_reason, named, network_failure
+from .reach import answering_container, named, network_failure
 from .redact import sample
 from .redis import RESERVE_S, addresses, log_in, slow_commands
 from .redis_info import number, parse_info
@@ -37,10 +37,7 @@ KEY_LENGTH = 80
 def collect(ctx: Context) -> dict[str, Any]:
     """``window_s commands [...] slowlog [...] latency [...] clients {...} keys {...}``, each with a reason beside it when it could not be read."""
     service = ctx.owner
-    container = container_of(ctx, service)
-    not_running = down_reason(container)
-    if not_running:
-        raise SourceError("refused", not_running)
+    container = answering_container(ctx, service)
     limit = time.monotonic() + float(ctx.options["db_timeout_s"]) + float(ctx.options["sample_s"]) + SCAN_S
 
     def remaining() -> float:
