@@ -57,31 +57,31 @@ def drilled(request: pytest.FixtureRequest) -> Iterator[Drilled]:
     assert reverted.ok, f"{drill.id} could not be taken back, the lab was made anew: {reverted.problem}"
 
 
+def require_none(problems: list[str]) -> None:
+    """Fail with all of them."""
+    assert not problems, "\n".join(problems)
+
+
 def test_cause_comes_first(drilled: Drilled) -> None:
     """The fault's own pattern, on the service that has it."""
-    problems = expectations.cause(drilled.drill, drilled.report)
-    assert not problems, "\n".join(problems)
+    require_none(expectations.cause(drilled.drill, drilled.report))
 
 
 def test_expected_findings_are_there(drilled: Drilled) -> None:
     """What the data names, at least as severe."""
-    problems = expectations.findings(drilled.drill, drilled.report)
-    assert not problems, "\n".join(problems)
+    require_none(expectations.findings(drilled.drill, drilled.report))
 
 
 def test_nothing_alarms_when_nothing_is_wrong(drilled: Drilled) -> None:
     """A healthy state may look odd, but wakes nobody up."""
-    problems = expectations.calm(drilled.drill, drilled.report)
-    assert not problems, "\n".join(problems)
+    require_none(expectations.calm(drilled.drill, drilled.report))
 
 
 def test_first_action_is_safe(drilled: Drilled) -> None:
     """One that the data lists, or only a report, complete with its target."""
-    problems = expectations.action(drilled.drill, drilled.report)
-    assert not problems, "\n".join(problems)
+    require_none(expectations.action(drilled.drill, drilled.report))
 
 
 def test_every_service_is_listed(drilled: Drilled) -> None:
     """Also those that are down."""
-    problems = expectations.services(drilled.report)
-    assert not problems, "\n".join(problems)
+    require_none(expectations.services(drilled.report))

@@ -66,6 +66,12 @@ class Servers:
         self.made[-1].reload()
         return self.made[-1]
 
+    def __enter__(self) -> Servers:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Remove what was started."""
         for container in self.made:

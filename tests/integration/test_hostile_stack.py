@@ -207,15 +207,8 @@ class HostileStack:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostileStack]:
     """The stack after one triage."""
-    servers = Servers()
-    built = None
-    try:
-        built = HostileStack(servers, tmp_path_factory.mktemp("hostile"))
+    with Servers() as servers, contextlib.closing(HostileStack(servers, tmp_path_factory.mktemp("hostile"))) as built:
         yield built
-    finally:
-        if built:
-            built.close()
-        servers.close()
 
 
 @dataclass(frozen=True)

@@ -206,15 +206,10 @@ class SickMachine:
 @pytest.fixture(scope="module")
 def sick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SickMachine]:
     """The machine, and what triage said about it."""
-    servers = Servers()
-    machine = None
-    try:
+    with Servers() as servers:
         machine = SickMachine(servers, tmp_path_factory.mktemp("sick"))
-        yield machine
-    finally:
-        if machine:
-            machine.stack.close()
-        servers.close()
+        with machine.stack:
+            yield machine
 
 
 def test_triage_of_a_sick_machine_ends_in_time(sick: SickMachine) -> None:
