@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.sre.incident_response.tests.lacking import lacking
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMMANDS = yaml.safe_load((Path(__file__).parent / "source_commands.yml").read_text(encoding="utf-8"))
@@ -109,10 +110,10 @@ def compare(rounds: int = ROUNDS) -> Comparison:
 def test_triage_takes_a_third_of_the_documents_commands(capsys: pytest.CaptureFixture[str]) -> None:
     """Everything at once, assessed and reported, in at most 0.35 of the time that the document's commands take."""
     if os.environ.get("LAB_PREFIX"):
-        pytest.skip("the document's commands name the containers of the lab without a prefix")
+        pytest.skip("the document's commands name the containers of the lab without a prefix; unset LAB_PREFIX")
     missing = [tool for tool in TOOLS if not shutil.which(tool)]
     if missing:
-        pytest.skip(f"the document's commands need {', '.join(missing)}")
+        lacking(f"the document's commands need {', '.join(missing)}", "install them")
     measured = compare()
     with capsys.disabled():
         print("\n" + measured.table())  # noqa: T201 the table is what people want to see

@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.sre.incident_response.tests.bench.accuracy import page
 from ansible_collections.sre.incident_response.tests.bench.accuracy.records import RESULTS, read_results
 from ansible_collections.sre.incident_response.tests.contract import project
+from ansible_collections.sre.incident_response.tests.lacking import lacking
 
 DOCUMENT, README = project.ROOT / "docs/accuracy.md", project.ROOT / "README.md"
 RENEW = "write it anew with: ./run bench accuracy --resume --write"
@@ -25,7 +26,7 @@ def readme_part() -> str:
 def test_nothing_is_claimed_without_results() -> None:
     """Numbers without a measurement would be invented."""
     if RESULTS.is_file():
-        pytest.skip("there are results")
+        pytest.skip("there are results, and the test below compares them")
     assert not DOCUMENT.exists(), "docs/accuracy.md has nothing to stand on"
     assert not any(character.isdigit() for character in readme_part()), "the README has numbers without results"
 
@@ -33,7 +34,7 @@ def test_nothing_is_claimed_without_results() -> None:
 def test_documents_agree_with_the_results() -> None:
     """Both are exactly what the results give."""
     if not RESULTS.is_file():
-        pytest.skip("nothing was measured yet")
+        lacking("nothing was measured yet", "measure with: ./run bench accuracy --write")
     machine, drills, runs = read_results(RESULTS)
     assert DOCUMENT.read_text(encoding="utf-8") == page.document(machine, drills, runs), f"docs/accuracy.md is not what the results say; {RENEW}"
     assert readme_part() == page.readme_block(drills, runs), f"the table of README.md is not what the results say; {RENEW}"

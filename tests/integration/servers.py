@@ -23,6 +23,7 @@ from ansible_collections.sre.incident_response.plugins.module_utils.probe import
 from ansible_collections.sre.incident_response.plugins.module_utils.probe.context import Context, Machine, Service
 from ansible_collections.sre.incident_response.plugins.module_utils.probe.docker import DockerClient
 from ansible_collections.sre.incident_response.tests.integration.playbooks import PROJECT, command, environment
+from ansible_collections.sre.incident_response.tests.lacking import lacking
 
 IMAGES = {
     "db": "sre-lab/app-db:17",
@@ -32,7 +33,7 @@ IMAGES = {
     "ext": "sre-lab/app-ext:1",
 }
 STARTS_WITHIN_S = 90.0
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root on the Docker host, to look through /proc into the container")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root on the Docker host, to look through /proc into the container; run the tests as root")
 
 
 def private_mounts() -> bool:
@@ -41,7 +42,9 @@ def private_mounts() -> bool:
     return shutil.which("unshare") is not None and subprocess.run(tried, capture_output=True, check=False).returncode == 0
 
 
-needs_mounts = pytest.mark.skipif(os.geteuid() != 0 or not private_mounts(), reason="needs root and a kernel that lets it mount")
+needs_mounts = pytest.mark.skipif(
+    os.geteuid() != 0 or not private_mounts(), reason="needs root and a kernel that lets it mount; run as root outside of a container"
+)
 
 
 class Servers:
@@ -52,7 +55,7 @@ class Servers:
             self.engine = docker.from_env()
             self.engine.ping()
         except docker.errors.DockerException as error:
-            pytest.skip(f"no Docker engine answers: {error}")
+            lacking(f"no Docker engine answers: {error}", "start one, or let ./run lab up install it", provided=True)
         self.made: list[Any] = []
 
     def start(self, kind: str, command: list[str] | None = None, **options: Any) -> Any:
@@ -60,7 +63,7 @@ class Servers:
         try:
             self.engine.images.get(IMAGES[kind])
         except docker.errors.ImageNotFound:
-            pytest.skip(f"image {IMAGES[kind]} is not built; start the lab once with: ./run lab up")
+            lacking(f"image {IMAGES[kind]} is not built", "start the lab once with: ./run lab up", provided=True)
         self.made.append(self.engine.containers.create(IMAGES[kind], command, **options))
         self.made[-1].start()
         self.made[-1].reload()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.sre.incident_response.tests.lacking import lacking
 
 pytestmark = pytest.mark.integration
 
@@ -96,9 +97,9 @@ def test_no_docker_permission(tmp_path: Path) -> None:
     """A user who may not talk to the Docker engine is told so; what needs no engine is assessed."""
     drop = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     if os.geteuid() != 0 or not shutil.which("setpriv"):
-        pytest.skip("only root can become a user without Docker permission here")
+        lacking("only root with setpriv can become a user without Docker permission", "run the tests as root, with util-linux installed")
     if subprocess.run([*drop, sys.executable, "-c", ""], check=False).returncode != 0:
-        pytest.skip(f"{sys.executable} can't be run by other users")
+        lacking(f"{sys.executable} can't be run by other users", "keep the project in a folder that they may enter")
     home = tmp_path / "home"
     home.mkdir()
     os.chown(home, NOBODY, NOBODY)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import html.parser
+import importlib
+import importlib.util
 import json
 import os
 import pty
@@ -27,6 +29,7 @@ import psycopg
 import pytest
 from ansible_collections.sre.incident_response.tests.integration.playbooks import PROJECT, command, environment
 from ansible_collections.sre.incident_response.tests.integration.servers import Servers, address, eventually, inventory, psql, ready_database, run_in
+from ansible_collections.sre.incident_response.tests.lacking import lacking
 
 pytestmark = pytest.mark.integration
 
@@ -307,7 +310,9 @@ def test_the_page_has_no_foreign_element(stack: HostileStack) -> None:
 
 def test_the_markdown_has_no_foreign_element(stack: HostileStack) -> None:
     """As a reader renders it that lets HTML through."""
-    markdown_it = pytest.importorskip("markdown_it", reason="comes with the development tools")
+    if importlib.util.find_spec("markdown_it") is None:
+        lacking("the Python package markdown-it-py is not installed", "pip install markdown-it-py", provided=True)
+    markdown_it = importlib.import_module("markdown_it")
     reader = markdown_it.MarkdownIt("commonmark", {"html": True}).enable("table")
     assert Page(reader.render(stack.payload.decode("utf-8", "replace").replace("\0", ""))).foreign()
     assert Page(reader.render(stack.text("report.md"))).foreign() == []
@@ -317,7 +322,7 @@ def test_a_browser_runs_nothing_of_it(stack: HostileStack, tmp_path: Path) -> No
     """The document that a real browser makes of the page; it is asked first about a page without escaping."""
     browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if browser is None:
-        pytest.skip("there is no Chromium here")
+        lacking("there is no Chromium", "on Debian: apt-get install chromium", provided=True)
     unescaped = tmp_path / "unescaped.html"
     unescaped.write_text(f"<p>{stack.payload.decode('utf-8', 'replace')}</p>", encoding="utf-8")
     assert "dir" in Page(document_of(browser, unescaped, tmp_path)).elements[0].attributes

@@ -20,8 +20,15 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.sre.incident_response.tests.lacking import lacking
 
-pytestmark = pytest.mark.skipif(shutil.which("prometheus") is None, reason="no Prometheus is installed; on Debian or Ubuntu: apt-get install prometheus")
+
+@pytest.fixture(scope="module", autouse=True)
+def installed() -> None:
+    """Every test here starts one."""
+    if shutil.which("prometheus") is None:
+        lacking("no Prometheus is installed", "on Debian or Ubuntu: apt-get install prometheus", provided=True)
+
 
 SCRAPE_S = 0.5
 RATE_S = 5

@@ -177,7 +177,7 @@ def test_on_lab(names: t.Sequence[str], yes: bool, tally: Tally) -> None:
         if up.failed:
             return
         if "integration" in names:
-            checks.ensure_prometheus(yes)
+            checks.ensure_test_programs(yes)
             run_all(checks.integration(), tally)
         if "drills" in names:
             run_all(checks.drills(), tally)

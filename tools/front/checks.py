@@ -86,18 +86,24 @@ def drills() -> list[Step]:
     return [pytest(f"drill {name}", "tests/drills", "-k", name) for name in names if name.lower() not in with_scenario]
 
 
-def ensure_prometheus(yes: bool) -> None:
-    """Have the Prometheus that tests/integration/test_prometheus.py starts; without one it is skipped, and this says so."""
-    why = "Prometheus is not installed; the tests that ask one need it."
-    if shutil.which("prometheus") is not None:
+def ensure_test_programs(yes: bool) -> None:
+    """Have what single integration tests start; without one they are skipped, or fail in CI, and this says so."""
+    ensure_program("Prometheus", ("prometheus",), "prometheus", yes)
+    ensure_program("Chromium", ("chromium", "chromium-browser", "google-chrome"), "chromium", yes)
+
+
+def ensure_program(name: str, commands: tuple[str, ...], package: str, yes: bool) -> None:
+    """Have one of the commands, from the package where that may be installed."""
+    if any(shutil.which(command) for command in commands):
         return
+    why = f"{name} is not installed; the tests that start one need it."
     try:
-        installed = yes and debian.offer(["prometheus"], why, yes)
+        installed = yes and debian.offer([package], why, yes)
     except StopError as stop:
         say(str(stop))
         installed = False
     if not installed:
-        say(f"{why} They are skipped; on Debian or Ubuntu get it with: sudo apt-get install prometheus")
+        say(f"{why} They are skipped, or fail where CI=true; on Debian or Ubuntu get it with: sudo apt-get install {package}")
 
 
 def scenarios() -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.sre.incident_response.plugins.plugin_utils import evidence, probe_program
+from ansible_collections.sre.incident_response.tests.lacking import lacking
 
 TOKEN = "feedfacefeedface"
 OPTIONS = {"sample_s": 0}
@@ -44,7 +45,7 @@ def answer(done: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
 def test_runs_on_every_supported_python(version: str) -> None:
     interpreter = python(version)
     if interpreter is None:
-        pytest.skip(f"there is no Python {version} here")
+        lacking(f"there is no Python {version}", "put one into the PATH")
     document = answer(run({"services": {}, "sources": ["host", "disk", "changes"]}, interpreter))
     assert {name: source["ok"] for name, source in document["machine"].items()} == {"host": True, "disk": True, "changes": True}
     assert document["machine"]["host"]["data"]["cores"] >= 1
@@ -54,7 +55,7 @@ def test_runs_on_every_supported_python(version: str) -> None:
 def test_an_older_python_is_refused_in_one_sentence(version: str) -> None:
     interpreter = python(version)
     if interpreter is None:
-        pytest.skip(f"there is no Python {version} here")
+        lacking(f"there is no Python {version}", "put one into the PATH")
     program = probe_program.build({"token": TOKEN, "services": {}})
     done = subprocess.run([interpreter, "-"], input=program, capture_output=True, timeout=60, check=False)
     assert done.returncode == 3

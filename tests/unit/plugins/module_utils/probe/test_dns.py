@@ -295,7 +295,7 @@ def test_a_stopped_container_resolves_nothing(tmp_path: Path, monkeypatch: pytes
         dns.collect(calling(tmp_path, [inspect_document("app-backend", **STOPPED)], monkeypatch, NameServer({})))
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="entering a network needs root")
+@pytest.mark.skipif(os.geteuid() != 0, reason="entering a network needs root; run the tests as root")
 def test_a_socket_is_made_in_the_network_that_was_asked_for() -> None:
     """And the thread that went there is gone."""
     before = threading.active_count()

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from ansible_collections.sre.incident_response.plugins.module_utils.probe import http, tls, x509
 from ansible_collections.sre.incident_response.plugins.module_utils.probe.context import Service, SourceError
+from ansible_collections.sre.incident_response.tests.lacking import lacking
 from ansible_collections.sre.incident_response.tests.unit.plugins.module_utils.probe.machines import context
 from ansible_collections.sre.incident_response.tests.unit.plugins.module_utils.probe.servers import tcp_server, unused_port
 
@@ -46,7 +47,7 @@ hB6H5i9aqDYC5gIhAIp2n/kN3mIq2gyILTD6FY0Hhrx/fA9qYuA5h4/6b4rm
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate authority in a directory: ca.pem and ca.key."""
     if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed, so no certificates can be made")
+        lacking("openssl is not installed, so no certificates can be made", "on Debian or Ubuntu: apt-get install openssl")
     directory = tmp_path_factory.mktemp("authority")
     openssl(directory, "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 3650 -subj /CN=Test-CA")
     return directory
