@@ -51,6 +51,7 @@ OF_SOMETHING_ELSE = re.compile(
 SOURCES_OF = {
     "proxy_only": ("http",),
     "upstream_ip_stale": ("http", "logs", "container"),
+    "upstream_other": ("logs", "container"),
     "upstream_port": ("http", "logs", "container"),
     "deploy": ("container", "logs", "http", "changes"),
     "failing": ("http", "logs"),
@@ -73,6 +74,7 @@ def derive(estate: Estate, service: Service) -> dict[str, Any]:
         "path": path_sentence(estate, service),
         "proxy_only": proxy_only(estate, service),
         "upstream_ip_stale": upstream_ip_stale(estate, service),
+        "upstream_other": upstream_other(estate, service),
         "upstream_port": upstream_port(estate, service),
         "failing": failing(estate, service),
         "felt": felt(estate, service),
@@ -128,7 +130,7 @@ def upstream_ip_stale(estate: Estate, service: Service) -> dict[str, Any] | None
     if service.kind != "nginx":
         return None
     behind = estate.services_at(estate.calls(service.node))
-    current = sorted({str(network.get("ip")) for other in behind for network in _networks(other).values() if network.get("ip")})
+    current = sorted({ip for other in behind for ip in _ips(other)})
     errlog = mapping(service.data("logs").get("errlog"))
     refused = [upstream for kind in ("connect_refused", "timed_out") for upstream in texts(mapping(errlog.get(kind)).get("upstreams"))]
     newest = [(ip, port) for ip, port in _newest_upstreams(estate, service) if _neighbours(ip, current)]
@@ -147,6 +149,22 @@ def upstream_port(estate: Estate, service: Service) -> dict[str, Any] | None:
         return None
     seen = sorted({f"{ip}:{port}" for ip, port in newest if port})
     return {"wrong": bool(seen) and not {port for _ip, port in newest} & set(right), "seen": seen, "right": right}
+
+
+def upstream_other(estate: Estate, service: Service) -> dict[str, Any] | None:
+    """Which services that are not its backends answer nginx's newest requests, while none of its backends does.
+
+    At a backend's port it is an address that somebody else has now: upstream_ip_stale tells that.
+    """
+    behind = estate.services_at(estate.calls(service.node))
+    current = {ip for other in behind for ip in _ips(other)}
+    newest = _addresses(texts(mapping(service.data("logs").get("access")).get("newest_upstreams")))
+    if service.kind != "nginx" or not current or not newest:
+        return None
+    right = {port for other in behind for port in _ports(other)}
+    apart = [] if any(ip in current for ip, _port in newest) else [(ip, port) for ip, port in newest if port and port not in right]
+    owners = {other.name for other in estate.services for ip, _port in apart if other.host == service.host and ip in _ips(other)}
+    return {"others": sorted(owners), "seen": sorted({f"{ip}:{port}" for ip, port in apart}), "current": sorted(current)}
 
 
 def _newest_upstreams(estate: Estate, service: Service) -> list[tuple[str, int | None]]:
@@ -177,6 +195,10 @@ def _ports(service: Service) -> set[int]:
 
 def _networks(service: Service) -> dict[str, dict[str, Any]]:
     return {name: mapping(network) for name, network in mapping(service.data("container").get("networks")).items()}
+
+
+def _ips(service: Service) -> set[str]:
+    return {str(network["ip"]) for network in _networks(service).values() if network.get("ip")}
 
 
 def networks_shared(estate: Estate, service: Service) -> dict[str, Any] | None:

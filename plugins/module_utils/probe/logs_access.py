@@ -26,6 +26,8 @@ RECENT_S = 300.0
 ROUTE_RECENT_S = 60.0
 # Enough requests to meet every server of an upstream; a few seconds of a shop's traffic.
 NEWEST_UPSTREAMS = 50
+# Who asks too often or without a login is told so by checks of their own.
+REJECTED_ELSEWHERE = (401, 429)
 
 
 class Latency:
@@ -60,6 +62,7 @@ class Route:
     def __init__(self, recent: Route | None = None) -> None:
         self.requests = 0
         self.errors = 0
+        self.rejected = 0
         self.latency = Latency()
         self.by_status: dict[str, int] = {}
         self.recent = recent
@@ -103,6 +106,7 @@ class AccessLog:
         self._latency, self._upstream, self._baseline = Latency(), Latency(), Latency()
         self._routes: dict[str, Route] = {}
         self._route_names: dict[str, str] = {}
+        self._answered_routes: set[str] = set()
         self._minutes: dict[str, list[int]] = {}
 
     def add(self, stamp: str, request: Request) -> None:
@@ -112,6 +116,9 @@ class AccessLog:
             self.probes += in_window
             return
         failed = request.status >= 500
+        route = self._route_of(request.path)
+        if request.status < 400:
+            self._answered_routes.add(route)
         if not in_window:
             self.baseline_requests += 1
             self.baseline_errors += failed
@@ -127,7 +134,7 @@ class AccessLog:
         minute[0] += 1
         minute[1] += failed
         self._count_statuses(request)
-        self._count_route(request, failed, stamp >= self._recent_start)
+        self._count_route(route, request, failed, stamp >= self._recent_start)
         if request.seconds is not None:
             self._latency.add(request.seconds)
         if request.upstream_seconds is not None:
@@ -145,17 +152,22 @@ class AccessLog:
         if upstream:
             self._newest.append(upstream)
 
-    def _count_route(self, request: Request, failed: bool, is_recent: bool) -> None:
-        name = self._route_names.get(request.path)
+    def _route_of(self, path: str) -> str:
+        """The route's name; ``OTHERS`` when there are too many of them to keep apart."""
+        name = self._route_names.get(path)
         if name is None:
-            name = route_of(request.path)
+            name = route_of(path)
             if len(self._route_names) < MOST_REMEMBERED_PATHS:
-                self._route_names[request.path] = name
-        if name not in self._routes and len(self._routes) >= MOST_ROUTES:
-            name = OTHERS
+                self._route_names[path] = name
+        if name in self._routes or name in self._answered_routes:
+            return name
+        return name if len(self._routes) < MOST_ROUTES and len(self._answered_routes) < MOST_ROUTES else OTHERS
+
+    def _count_route(self, name: str, request: Request, failed: bool, is_recent: bool) -> None:
         route = self._routes.get(name)
         if route is None:
             route = self._routes[name] = Route(recent=Route())
+        route.rejected += 400 <= request.status < 500 and request.status not in REJECTED_ELSEWHERE
         route.add(failed, request.seconds)
         if is_recent and route.recent is not None:
             route.recent.add(failed, request.seconds)
@@ -174,6 +186,8 @@ class AccessLog:
             "probes": self.probes,
             "errors_5xx": self.errors,
             "errors_4xx": self.client_errors,
+            # Of routes that answered at least once in the window or the baseline: a scanner asks for others.
+            "rejected_known": sum(route.rejected for name, route in self._routes.items() if name in self._answered_routes),
             "error_ratio_pct": percent(self.errors, self.requests),
             "baseline_error_ratio_pct": percent(self.baseline_errors, self.baseline_requests),
             "by_status": dict(sorted(self.by_status.items())),

@@ -42,8 +42,9 @@ PATTERNS: dict[str, str] = {
     ),
     # PostgreSQL's own words for SQLSTATE 28P01 and 28000, whatever method pg_hba.conf asks for.
     "db_auth": (
-        r"\b(?:password|SCRAM|certificate|LDAP|PAM|RADIUS|GSSAPI|SSPI|Ident|Peer) authentication failed for user|no pg_hba\.conf entry|pg_hba\.conf rejects connection|"
-        r"is not permitted to log in|FATAL:\s+role \"[^\"]{1,63}\" does not exist|InvalidPassword(?:Error)?\b|InvalidAuthorizationSpecification"
+        r"\b(?:password|SCRAM|certificate|LDAP|PAM|RADIUS|GSSAPI|SSPI|Ident|Peer) authentication failed for user|no pg_hba\.conf entry|"
+        r"pg_hba\.conf rejects connection|is not permitted to log in|FATAL:\s+role \"[^\"]{1,63}\" does not exist|"
+        r"InvalidPassword(?:Error)?\b|InvalidAuthorizationSpecification"
     ),
     "db_readonly": r"cannot execute [A-Z ]+ in a read-only transaction|ReadOnlySqlTransaction|ReadOnlySQLTransactionError",
     "deadlock": r"deadlock detected|DeadlockDetected",

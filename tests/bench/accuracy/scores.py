@@ -59,14 +59,25 @@ def strongest(findings: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     return worst
 
 
+def alternatives(expected: str) -> list[str]:
+    """Checks of an expected finding: one, or several with ``|`` between them of which one is enough."""
+    return [check.strip() for check in expected.split("|")]
+
+
 def too_weak(expected: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:
     """Expected findings that are missing or less severe than expected, with what is there instead."""
-    return {check: found.get(check, "nothing") for check, least in expected.items() if RANK.get(found.get(check, ""), 0) < RANK[least]}
+    missing = {}
+    for checks, least in expected.items():
+        best = max((found.get(check, "nothing") for check in alternatives(checks)), key=lambda severity: RANK.get(severity, 0))
+        if RANK.get(best, 0) < RANK[least]:
+            missing[checks] = best
+    return missing
 
 
 def unexpected(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
     """Checks with a critical or warning finding that the drill's data does not name."""
-    return sorted(check for check, severity in found.items() if severity in ALARMS and check not in expected)
+    named = {check for checks in expected for check in alternatives(checks)}
+    return sorted(check for check, severity in found.items() if severity in ALARMS and check not in named)
 
 
 def first_action(report: Mapping[str, Any]) -> str | None:

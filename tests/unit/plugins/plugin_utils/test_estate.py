@@ -217,6 +217,31 @@ def test_newest_requests_tell_where_the_proxy_goes(newest: list[str], live: dict
     assert (facts["upstream_port"] or {"wrong": None})["wrong"] is wrong
 
 
+@pytest.mark.parametrize(
+    ("newest", "others"),
+    [
+        (["172.18.0.5:8000"], []),
+        (["172.18.0.9:9000"], ["redis"]),
+        # One of two servers is right.
+        (["172.18.0.5:8000", "172.18.0.9:9000"], []),
+        # The backend's port: redis has the address that the backend had.
+        (["172.18.0.9:8000"], []),
+        # Nobody that is known.
+        (["172.18.0.77:9000"], []),
+        (["unix:/run/app.sock"], None),
+        ([], None),
+    ],
+)
+def test_requests_passed_on_to_another_service_are_seen_even_when_it_answers(newest: list[str], others: list[str] | None) -> None:
+    sources = {
+        "proxy": {"logs": answered(access={"newest_upstreams": newest}), **endpoints(live=GOOD)},
+        "backend": {"container": answered(networks={"appnet": {"ip": "172.18.0.5"}}, port=8000)},
+        "redis": {"container": answered(networks={"appnet": {"ip": "172.18.0.9"}})},
+    }
+    fact = derived(Estate([document(sources=sources)]), "proxy")["upstream_other"]
+    assert (fact and fact["others"]) == others
+
+
 def test_containers_without_a_common_network_are_named() -> None:
     sources = {
         "backend": {"container": answered(networks={"front": {"ip": "1"}}, running=True)},

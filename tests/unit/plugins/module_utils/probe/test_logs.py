@@ -334,6 +334,23 @@ def test_thousands_of_routes_do_not_fill_the_memory() -> None:
     assert len(access._routes) <= 201
 
 
+def rejected_known(*requests: tuple[float, str, int]) -> int:
+    """What is left of requests given as (age in seconds, path, status)."""
+    access = AccessLog(stamp(900), NOW)
+    for age, path, status in requests:
+        access.add(stamp(age), Request(path, status, 0.001, None, "", 0, ""))
+    return access.result(15, 60)["rejected_known"]
+
+
+def test_a_page_that_is_gone_is_told_from_one_that_never_was() -> None:
+    assert rejected_known((60, "/api/orders/1", 200), (10, "/api/orders/2", 404)) == 1
+    assert rejected_known((1800, "/api/orders/1", 200), (10, "/api/orders/2", 404)) == 1, "it answered in the baseline"
+    assert rejected_known((10, "/api/orders/2", 404), (5, "/api/orders/1", 304)) == 1, "in whatever order"
+    assert rejected_known((60, "/", 200), (10, "/wp-login.php", 404), (9, "/api/.env", 404)) == 0
+    assert rejected_known((60, "/api/orders/1", 200), (10, "/api/orders/2", 401), (9, "/api/orders/2", 429)) == 0
+    assert rejected_known((60, "/api/orders/1", 200), (1800, "/api/orders/2", 404)) == 0, "before the window"
+
+
 # -- onset -------------------------------------------------------------------------------------------------------------------------
 
 
