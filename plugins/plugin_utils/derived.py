@@ -428,10 +428,10 @@ def felt(estate: Estate, service: Service) -> bool | None:
 
 
 def is_over(access: dict[str, Any]) -> bool:
-    """Whether requests have stopped failing: so many were good since that several would have failed at the rate of the last minutes."""
+    """Whether requests have stopped failing: so many were good since that several would have failed at the rate of when they did."""
     recent = mapping(access.get("recent"))
-    requests, since = number(recent.get("requests")), number(access.get("good_since_error"))
-    due = number(recent.get("errors_5xx")) * since / requests if requests else 0.0
+    spell, since = number(recent.get("spell")), number(access.get("good_since_error"))
+    due = number(recent.get("errors_5xx")) * since / spell if spell else 0.0
     return number(access.get("last_error_age_s")) >= OVER_AFTER_S and due >= OVER_WHEN_DUE
 
 

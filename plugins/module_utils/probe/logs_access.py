@@ -219,20 +219,25 @@ class AccessLog:
         return sorted(rows, key=lambda row: (-row["errors"], -row["requests"], row["route"]))
 
     def recent(self, since_s: float, until_s: float) -> dict[str, Any]:
-        """Requests and errors between two ages in seconds, by whole minutes; ``{requests errors_5xx error_ratio_pct per_min ok_per_min}``."""
-        requests = errors = 0
-        minutes = (since_s - until_s) / 60
-        for minute, counts in self._minutes.items():
+        """Requests and errors between two ages in seconds, by whole minutes; ``{requests errors_5xx error_ratio_pct per_min ok_per_min spell}``.
+
+        ``spell`` counts the requests from the first minute with an error to the last one: a restart fails in one minute, a leak in all of them.
+        """
+        counted = []
+        for minute in sorted(self._minutes):
             age = self._now - (epoch(f"{minute}:59Z") or 0.0)
             if until_s <= max(age, 0.0) < since_s:
-                requests += counts[0]
-                errors += counts[1]
+                counted.append(self._minutes[minute])
+        requests, errors = sum(count[0] for count in counted), sum(count[1] for count in counted)
+        failing = [number for number, count in enumerate(counted) if count[1]]
+        minutes = (since_s - until_s) / 60
         return {
             "requests": requests,
             "errors_5xx": errors,
             "error_ratio_pct": percent(errors, requests),
             "per_min": rate(requests, minutes),
             "ok_per_min": rate(requests - errors, minutes),
+            "spell": sum(count[0] for count in counted[failing[0] : failing[-1] + 1]) if failing else 0,
         }
 
 

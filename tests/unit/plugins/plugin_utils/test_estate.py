@@ -433,16 +433,18 @@ def test_users_wait_for_a_service_when_a_route_above_it_is_slow(route: dict[str,
 
 
 @pytest.mark.parametrize(
-    ("errors", "age_s", "good", "expected"),
+    ("errors", "spell", "age_s", "good", "expected"),
     [
-        (16, 70, 800, False),  # a restart: hundreds of good ones since
-        (16, 20, 800, True),  # too early to say
-        (3, 70, 50, True),  # at that rate none would have failed since anyway
-        (500, 50, 8, True),  # hardly anybody came since
-        (16, None, None, True),
+        (16, 1200, 70, 800, False),  # a restart: hundreds of good ones since
+        (16, 1200, 20, 800, True),  # too early to say
+        (3, 1200, 70, 50, True),  # at that rate none would have failed since anyway
+        (11, 4000, 69, 860, True),  # a few in every minute: the next may come
+        (11, 800, 69, 860, False),  # the same few in one minute of as busy a shop
+        (500, 1200, 50, 8, True),  # hardly anybody came since
+        (16, 1200, None, None, True),
     ],
 )
-def test_errors_that_stopped_are_not_felt_any_more(errors: int, age_s: float | None, good: int | None, expected: bool) -> None:
-    access = {"recent": {"requests": 1200, "errors_5xx": errors}, "last_error_age_s": age_s, "good_since_error": good}
+def test_errors_that_stopped_are_not_felt_any_more(errors: int, spell: int, age_s: float | None, good: int | None, expected: bool) -> None:
+    access = {"recent": {"requests": 4000, "errors_5xx": errors, "spell": spell}, "last_error_age_s": age_s, "good_since_error": good}
     sources = {"proxy": {"logs": answered(access=access), **endpoints(live=GOOD)}}
     assert derived(Estate([document(sources=sources)]), "backend")["felt"] is expected

@@ -390,6 +390,20 @@ def test_signatures_are_bounded() -> None:
     assert len(tally.signatures()) == 500
 
 
+def test_the_spell_of_errors_reaches_from_the_first_failing_minute_to_the_last() -> None:
+    now = 1_795_443_111.0
+
+    def spell(*requests: tuple[int, int]) -> int:
+        log = AccessLog(iso(now - 900) or "", now)
+        for age_s, status in requests:
+            log.add(iso(now - age_s) or "", Request("/api", status, 0.1, None, "", 0, ""))
+        return log.result(15, 0)["recent"]["spell"]
+
+    assert spell((250, 200), (190, 502), (189, 200), (130, 200), (70, 502), (10, 200)) == 4
+    assert spell((250, 200), (70, 502), (69, 200), (10, 200)) == 2
+    assert spell((70, 200)) == 0
+
+
 def test_good_requests_since_the_last_bad_one_and_where_the_newest_went() -> None:
     now = 1_795_443_111.0
     log = AccessLog(iso(now - 900) or "", now)
