@@ -25,6 +25,7 @@ BELIEVED = {
     f"{COLLECTION}event": ("incident_event", "note"),
     f"{COLLECTION}investigate": ("incident_investigation", "investigation"),
     f"{COLLECTION}collect_metrics": ("incident_metrics", "metrics"),
+    f"{COLLECTION}gate": ("incident_decision", "gate"),
 }
 RECORDING_ACTIONS = frozenset(BELIEVED)
 # Events about more than the host of their task.
