@@ -53,6 +53,8 @@ class ActionModule(ActionBase):
         done = [int(pid) for pid in answer.get("done") or []]
         result.update(changed=bool(done) or bool(arguments["act"] and self._task.check_mode), seen=answer.get("seen") or {}, done=done, gone=answer.get("gone"))
         result.update(reached_by=answer.get("reached_by"), msg=_message(operation, act, done, answer))
+        if arguments["act"]:
+            result["diff"] = _diff(operation, arguments["target"], answer)
         if done and not answer.get("gone"):
             result.update(failed=True, msg=f"{result['msg']}, but the server still shows it after 5 s; look at it with pg_stat_activity")
         return result
@@ -80,6 +82,14 @@ def values(target: Mapping[str, Any], options: Mapping[str, Any], protected: Any
     user = "" if target.get("role") is None else str(target["role"])
     names = [str(name) for name in protected] if isinstance(protected, (list, tuple)) else [str(protected)]
     return {**texts, **flags, **numbers, "most": most, "user": user, "protected": ",".join(names)}
+
+
+def _diff(operation: str, target: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, str]:
+    """What ``--diff`` shows: the target as it is, and what becomes of it."""
+    name = f"{operation} {', '.join(f'{key} {one_line(str(target[key]))}' for key in ('pid', 'backend_start', 'app', 'client') if target.get(key) is not None)}"
+    seen = answer.get("seen") or {}
+    before = "".join(f"{key}: {one_line(str(value))}\n" for key, value in seen.items()) if isinstance(seen, Mapping) else ""
+    return {"before_header": name, "after_header": name, "before": before, "after": f"{_DONE[operation]}\n" if before else ""}
 
 
 def _message(operation: str, act: bool, done: list[int], answer: Mapping[str, Any]) -> str:
