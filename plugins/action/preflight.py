@@ -62,7 +62,8 @@ class ActionModule(ActionBase):
         _show(report)
         score = report["score"]
         result.update(changed=False, incident_assessment={"role": preflight.ROLE, "stored": preflight.ROLE}, preflight_file=str(path))
-        result.update(ready=report["ready"], score=score, gaps=report["gaps"], msg=preflight.headline(report))
+        gaps = [{key: gap[key] for key in ("id", "host", "service", "severity")} for gap in report["gaps"]]
+        result.update(ready=report["ready"], score=score, gaps=gaps, msg=preflight.headline(report))
         sentence = preflight.failure(report, arguments["fail_below"], str(path))
         if sentence:
             result.update(failed=True, incident_gate=True, msg=sentence)

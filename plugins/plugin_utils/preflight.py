@@ -149,7 +149,7 @@ def lines(report: Mapping[str, Any]) -> list[tuple[str, str | None]]:
 
 def failure(report: Mapping[str, Any], fail_below: int, path: str) -> str | None:
     """One sentence when the score is below what is demanded, else None."""
-    if report["score"]["percent"] >= fail_below and (fail_below < 100 or report["ready"]):
+    if report["score"]["percent"] >= fail_below:
         return None
     named = ", ".join(dict.fromkeys(result["id"] for result in report["gaps"][:5])) or "nothing was asked"
     return f"{headline(report)}, below preflight_fail_below ({fail_below} %): {named}; see {path}"
