@@ -38,9 +38,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 _ENDS = {
     gate_ledger.VERIFIED: "proven",
-    gate_ledger.NOT_PROVEN: "NOT PROVEN",
+    gate_ledger.NOT_PROVEN: "not proven",
     gate_ledger.NOT_APPLIED: "nothing was changed",
-    gate_ledger.FAILED: "FAILED",
+    gate_ledger.FAILED: "failed",
 }
 _PROBLEMS = (ApprovalError, LedgerError, gate_registry.RegistryError)
 

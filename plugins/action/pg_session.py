@@ -76,7 +76,7 @@ def wrong_identity(target: Mapping[str, Any]) -> str | None:
 def values(target: Mapping[str, Any], options: Mapping[str, Any], protected: Any) -> dict[str, str]:
     """What the statements are given; a flag is yes or nothing."""
     flags = {name: "yes" if options.get(name) else "" for name in ("active", "waiting")}
-    numbers = {name: f"{float(options.get(name) or 0):.3f}" for name in ("min_idle_s", "least_query_s")}
+    numbers = {name: f"{float(options.get(name) or 0):.3f}" for name in ("min_idle_s", "least_query_s", "least_used_pct")}
     most = str(max(0, int(options.get("most") or 0)))
     texts = {name: "" if target.get(name) is None else str(target[name]) for name in ("pid", "backend_start", "app", "client")}
     user = "" if target.get("role") is None else str(target["role"])

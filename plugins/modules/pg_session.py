@@ -45,7 +45,7 @@ options:
     type: dict
     required: true
   options:
-    description: C(min_idle_s), C(least_query_s), C(most) and the flags C(active) and C(waiting).
+    description: C(min_idle_s), C(least_query_s), C(most), C(least_used_pct) and the flags C(active) and C(waiting).
     type: dict
     default: {}
 seealso:

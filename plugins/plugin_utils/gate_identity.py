@@ -104,6 +104,9 @@ def sessions(target: Mapping[str, Any], look: Any, options: Mapping[str, Any]) -
         return Seen(OTHER, "nothing tells whose sessions are meant; run triage again")
     if not found.get("idle"):
         return Seen(DONE, f"{label} has no idle session any more")
+    used, least = float(found.get("used_pct") or 0), float(options.get("least_used_pct") or 0)
+    if used < least:
+        return Seen(DONE, f"{used:g} % of the connection slots are used, and below {least:g} % nobody's sessions are ended")
     if not found.get("old"):
         return Seen(OTHER, f"no session of {label} is idle for {float(options.get('min_idle_s') or 0):g} s yet; wait, or lower terminate_pg_idle_min_idle_s")
     at_most = min(int(options.get("most") or 50), (int(found["idle"]) + 1) // 2, int(found["old"]))

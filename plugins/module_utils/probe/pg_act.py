@@ -27,7 +27,7 @@ from .redact import sample
 PATIENCE_S = 5.0
 # Refused for lack of a privilege: another login may have it.
 NO_PRIVILEGE = "42501"
-VALUES = ("pid", "backend_start", "protected", "min_idle_s", "least_query_s", "active", "waiting", "app", "client", "user", "most")
+VALUES = ("pid", "backend_start", "protected", "min_idle_s", "least_query_s", "active", "waiting", "app", "client", "user", "most", "least_used_pct")
 
 # The statements are put together of constants of this file and of nothing else.
 SEEN = """
@@ -73,8 +73,15 @@ IDLE = f"""
 OLD_IDLE = f"{IDLE} AND a.state_change <= clock_timestamp() - make_interval(secs => current_setting('sre.min_idle_s')::float8)"
 FROM = "FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid"
 
+USED_PCT = """
+  (SELECT round(100.0 * count(*) / greatest(1, current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+    - coalesce(current_setting('reserved_connections', true)::int, 0)), 1)
+   FROM pg_stat_activity s WHERE s.backend_type = 'client backend' AND s.pid <> pg_backend_pid())
+"""
+
 SEEN_IDLE = f"""
 /* ir_mitigation */ SELECT json_build_object(
+  'used_pct', {USED_PCT},
   'idle', count(*) FILTER (WHERE a.state = 'idle'),
   'old', count(*) FILTER (WHERE a.state_change <= clock_timestamp() - make_interval(secs => current_setting('sre.min_idle_s')::float8)),
   'oldest_s', round(max(extract(epoch FROM clock_timestamp() - a.state_change))::numeric, 1))
@@ -93,7 +100,7 @@ def acting(function: str, condition: str) -> str:
 # The older half of one client's idle sessions: if half is not enough, the client leaks faster than we help, and people have to know.
 END_IDLE = f"""
 /* ir_mitigation */ WITH old AS MATERIALIZED (
-  SELECT a.pid, a.state_change {FROM} WHERE {OLD_IDLE}),
+  SELECT a.pid, a.state_change {FROM} WHERE {OLD_IDLE} AND {USED_PCT} >= current_setting('sre.least_used_pct')::numeric),
 chosen AS MATERIALIZED (
   SELECT pid FROM old ORDER BY state_change, pid
   LIMIT (SELECT least(current_setting('sre.most')::int, (count(*) + 1) / 2) {FROM} WHERE {IDLE}))

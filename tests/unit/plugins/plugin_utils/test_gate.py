@@ -212,10 +212,11 @@ def test_a_query_is_what_it_was(change: dict[str, Any], options: dict[str, Any],
         ({"app": "leaky", "client": "local"}, {"idle": 0, "old": 0}, DONE),
         ({"app": "leaky", "client": "local"}, {"idle": 9, "old": 0}, OTHER),
         ({"app": "leaky"}, {"idle": 9, "old": 9}, OTHER),
+        ({"app": "leaky", "client": "local"}, {"idle": 9, "old": 9, "used_pct": 89.9}, DONE),
     ],
 )
 def test_idle_sessions(target: dict[str, Any], look: dict[str, Any], state: str) -> None:
-    seen = classify("sessions", target, look, {"most": 50})
+    seen = classify("sessions", target, {"used_pct": 95.0, **look}, {"most": 50, "least_used_pct": 90.0})
     assert seen.state == state
     assert state != SAME or "the 5 idle for longest" in seen.sentence
 

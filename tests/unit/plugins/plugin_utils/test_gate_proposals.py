@@ -150,7 +150,7 @@ def test_a_session_is_named_by_id_and_start() -> None:
 def test_values_are_texts_and_flags() -> None:
     made = values({"pid": 1, "app": "a'b", "role": "app"}, {"active": True, "most": 7, "min_idle_s": 5}, ["backup", "migrate"])
     assert (made["pid"], made["app"], made["user"], made["active"], made["waiting"]) == ("1", "a'b", "app", "yes", "")
-    assert (made["most"], made["min_idle_s"], made["protected"]) == ("7", "5.000", "backup,migrate")
+    assert (made["most"], made["min_idle_s"], made["least_used_pct"], made["protected"]) == ("7", "5.000", "0.000", "backup,migrate")
 
 
 def finding(state: str, severity: str | None = None) -> Finding:
