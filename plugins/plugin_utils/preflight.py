@@ -84,7 +84,8 @@ def weight(finding: Finding, questions: Questions) -> int:
     """How many questions an answer stands for: one, but for a machine that could not be asked all that were not made there."""
     if finding.id != NOT_ASSESSED:
         return 1
-    return max(1, sum(finding.kind in (entry.get("kinds") or []) for entry in questions.about(controller=False)))
+    asked = [entry for entry in questions.about(controller=False) if entry.get("needs")]
+    return max(1, sum(finding.kind in (entry.get("kinds") or []) for entry in asked))
 
 
 def document(findings: Iterable[Finding], questions: Questions, run_id: str, now: str) -> dict[str, Any]:
@@ -142,7 +143,8 @@ def lines(report: Mapping[str, Any]) -> list[tuple[str, str | None]]:
         level = str(result["severity"] or result["state"])
         label = "ADVICE" if result["ready"] else level.upper()
         where = f"{result['service']} on {result['host']}" if result["service"] else result["host"]
-        text += [(line, level) for line in wrap(f"{where}: {result['answer']}", WIDTH, " " * 10, f"{label:<10}")]
+        said = "; ".join([str(result["answer"]), *result["evidence"]])
+        text += [(line, level) for line in wrap(f"{where}: {said}", WIDTH, " " * 10, f"{label:<10}")]
         text += [(line, None) for line in wrap(f"fix: {value_text(result['fix'], 400)}", WIDTH, " " * 15, " " * 10)]
     return text
 

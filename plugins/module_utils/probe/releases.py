@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .context import Context
+from .context import Context, SourceError
 from .times import epoch, iso
 
 MOST_RELEASES = 10
@@ -15,11 +15,17 @@ VERSION_LABEL = "org.opencontainers.image.version"
 
 
 def collect(ctx: Context) -> dict[str, Any]:
-    """``{repository current {id names version created_at} others [the same, newest first] count}``.
+    """``{repository current {id names version created_at} others [the same, newest first] count kept}``; ``current`` is null without a container.
 
     Images of one repository are releases of one service. An image that lost its tag to a newer one still tells its repository by its digest.
     """
-    container = ctx.container
+    try:
+        container = ctx.container
+    except SourceError as error:
+        if error.kind != "absent":
+            raise
+        # That the container is missing is the answer of another source; of a service that is not there no image is a release.
+        return {"repository": None, "current": None, "others": [], "count": 0, "kept": False}
     images = ctx.machine.once("image list", lambda: ctx.docker.get_json("/images/json"))
     reference = str((container.inspect.get("Config") or {}).get("Image") or "")
     own_id = str(container.inspect.get("Image") or "")
