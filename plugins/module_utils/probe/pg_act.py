@@ -171,11 +171,20 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     return over_first_way(ctx, service, container, request)
 
 
+def acting_logins(ctx: Context, service: Service, container: Container | None) -> list[Login]:
+    """The logins that may change something: the declared ``mitigation_user`` alone, else those of the triage."""
+    user = service.spec.get("mitigation_user")
+    if not user:
+        return postgresql.logins(ctx, service, container)
+    spec = {**service.spec, "login_user": user, "login_password": service.spec.get("mitigation_password") or ""}
+    return [login for login in postgresql.logins(ctx, Service(service.name, service.kind, spec), container) if login.user == user]
+
+
 def over_first_way(ctx: Context, service: Service, container: Container | None, request: dict[str, Any]) -> dict[str, Any]:
     """Do what is asked over the first login that may; what went wrong on the way is in the error when none may."""
     settings = settings_of(request.get("values") or {})
     reasons: list[str] = []
-    for login in postgresql.logins(ctx, service, container):
+    for login in acting_logins(ctx, service, container):
         way = None
         try:
             way = Way(ctx, container, login, settings)
