@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from ansible import constants as C  # noqa: N812 - its usual name
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
@@ -80,7 +81,9 @@ class ActionModule(ActionBase):
         hosts = [str(name) for name in self._vars.get("groups", {}).get("all", [])]
         plan = gate_desk.plan(self._workspace.state_dir, approve, str(self._variable("incident_id") or ""), known, hosts)
         if plan.resumed is not None:
-            return self._told(gate.interrupted(plan.resumed) + "; that is finished first", gate.VERIFY, plan.as_dict())
+            sentence = f"{gate.interrupted(plan.resumed)}; that is finished first"
+            Display().display(f"\n{one_line(sentence)}\n", color=C.COLOR_WARN)
+            return self._told(sentence, gate.VERIFY, plan.as_dict())
         if plan.proposal is None:
             age_s = time.time() - plan.triage.at if plan.triage else 0.0
             text = gate_words.as_text(gate_words.plan(plan.triage, known, age_s))
@@ -161,7 +164,7 @@ class ActionModule(ActionBase):
         if proposal:
             return str(given) == proposal or given == [proposal]
         try:
-            return boolean(given)
+            return bool(boolean(given))
         except TypeError:
             return False
 

@@ -58,7 +58,8 @@ def parse(role: str, data: Any) -> Mitigation:
         raise RegistryError(f"{role}/{DESCRIPTION}: {f'unknown keys {unknown}' if unknown else f'missing keys {missing}'}")
     if data["identity"] not in IDENTITIES:
         raise RegistryError(f"{role}/{DESCRIPTION}: identity {data['identity']!r} is none of {', '.join(IDENTITIES)}")
-    return Mitigation(role=role, **{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()})
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+    return Mitigation(role=role, **values)
 
 
 def load(folder: Path = ROLES) -> dict[str, Mitigation]:
