@@ -15,6 +15,7 @@ from ansible import constants as C  # noqa: N812 - its usual name
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import lookup_loader
 from ansible.utils.display import Display
 from ansible_collections.sre.incident_response.plugins.plugin_utils import gate, gate_desk, gate_identity, gate_ledger, gate_registry, gate_words, services
 from ansible_collections.sre.incident_response.plugins.plugin_utils.gate_ledger import Holder, Ledger, LedgerError
@@ -78,8 +79,7 @@ class ActionModule(ActionBase):
 
     def _plan(self, _arguments: Mapping[str, Any], known: Mapping[str, gate_registry.Mitigation]) -> dict[str, Any]:
         approve = self._variable("incident_approve")
-        hosts = [str(name) for name in self._vars.get("groups", {}).get("all", [])]
-        plan = gate_desk.plan(self._workspace.state_dir, approve, str(self._variable("incident_id") or ""), known, hosts)
+        plan = gate_desk.plan(self._workspace.state_dir, approve, str(self._variable("incident_id") or ""), known, self._hosts())
         if plan.resumed is not None:
             sentence = f"{gate.interrupted(plan.resumed)}; that is finished first"
             Display().display(f"\n{one_line(sentence)}\n", color=C.COLOR_WARN)
@@ -97,6 +97,14 @@ class ActionModule(ActionBase):
             raise ApprovalError(f"{one.id} is {one.mitigation} of {one.service}, which no role carries out; the commands above do it by hand on {one.host}")
         told = self._told(f"{one.id} was approved: {one.mitigation} of {one.service}", "approved", plan.as_dict())
         return {**told, "plan_text": text}
+
+    def _hosts(self) -> list[str]:
+        """The machines that the next play can reach: those of the inventory, within --limit."""
+        limit = self._vars.get("ansible_limit")
+        if not limit:
+            return [*(str(name) for name in self._vars.get("groups", {}).get("all", [])), "localhost"]
+        lookup = lookup_loader.get("ansible.builtin.inventory_hostnames", loader=self._loader, templar=self._templar)
+        return [str(name) for name in lookup.run([str(limit)], variables=self._vars)]
 
     def _told(self, sentence: str, verdict: str, about: Mapping[str, Any]) -> dict[str, Any]:
         """The result of a stage, with the event that the journal gets of it."""
@@ -147,7 +155,7 @@ class ActionModule(ActionBase):
             target=target,
             seen=gate_identity.classify(mitigation.identity, target, arguments["seen"], options),
             now=time.time(),
-            approved=self._approved(arguments["proposal"]),
+            approved=self._approved(arguments["proposal"]) and self._meant(arguments, incident),
             approve_with=arguments["proposal"] or "true",
             check_mode=bool(self._task.check_mode),
             evidence_age_s=gate_desk.evidence_age_s(self._workspace.state_dir, arguments["run"], incident),
@@ -167,6 +175,10 @@ class ActionModule(ActionBase):
             return bool(boolean(given))
         except TypeError:
             return False
+
+    def _meant(self, arguments: Mapping[str, Any], incident: str) -> bool:
+        """Whether the approval can be about what a killed run had begun: its proposal may be of an older triage than the one that was approved from."""
+        return not arguments["resume"] or gate_desk.is_newest(self._workspace.state_dir, arguments["run"], incident)
 
     def _allowed(self, role: str) -> list[str] | None:
         allowed = self._variable("incident_mitigations")

@@ -51,8 +51,8 @@ def plan(state_dir: Path, approve: object, incident: str, known: Mapping[str, Mi
         return Plan(None, None, left)
     triage = gate_proposals.newest_triage(state_dir, incident)
     proposal = gate_proposals.approved(approve, triage)
-    if proposal is not None and proposal.host not in hosts and proposal.host != "localhost":
-        raise ApprovalError(f"{proposal.id} is about {proposal.host}, which is not in this inventory; use the inventory of the triage")
+    if proposal is not None and proposal.host not in hosts:
+        raise ApprovalError(f"{proposal.id} is about {proposal.host}, which is not here; use the inventory of the triage, and no --limit that leaves it out")
     return Plan(triage, proposal)
 
 
@@ -81,6 +81,12 @@ def enter(ledger: Ledger, request: Request, holder: Holder, proposal: str, run: 
         forced = request.force_reason.strip()
         fresh = Entry("", request.mitigation.role, request.service, request.host, dict(request.target), holder, 0.0, proposal=proposal, run=run, forced=forced)
         return decision, ledger.begin(fresh)
+
+
+def is_newest(state_dir: Path, run: str, incident: str) -> bool:
+    """Whether that triage is the one whose proposals can be approved: P1 of another one is another P1."""
+    triage = gate_proposals.newest_triage(state_dir, incident)
+    return triage is not None and triage.run == run
 
 
 def evidence_age_s(state_dir: Path, run: str, incident: str) -> float | None:

@@ -215,7 +215,8 @@ def test_what_a_killed_run_has_done_is_proven_by_the_next(approve: bool, propose
     done = playbook("mitigate", *arguments, inventory=proposed["inventory"])
     assert done.rc == 0, done.output
     assert "begun by alice in run" in " ".join(done.output.split())
-    assert done.report["verdict"]["headline"] == "MITIGATED"
+    # Not the report behind "latest": Ansible's workers outlive their main process for a moment, and one may have written last.
+    assert "MITIGATED  terminate_pg_blocker of db" in done.output
     assert [one["state"] for one in ledger(proposed)] == ["verified"]
     assert set(after) <= set(everybody(stage)), "somebody else was ended"
     assert sum(counts["changed"] for counts in done.recap.values()) == 0

@@ -102,8 +102,19 @@ def test_a_plan_says_all_that_the_role_needs(tmp_path: Path) -> None:
     }
     assert plan["target"]["pid"] == 4711
     assert gate_desk.plan(tmp_path, None, "", KNOWN, ["web1"]).as_dict() == {}
-    with pytest.raises(ApprovalError, match="web1, which is not in this inventory"):
+    with pytest.raises(ApprovalError, match="web1, which is not here; use the inventory of the triage"):
         gate_desk.plan(tmp_path, "P1", "", KNOWN, ["web2"])
+
+
+def test_an_approval_is_about_one_triage(tmp_path: Path) -> None:
+    """P1 of yesterday is another P1."""
+    triaged(tmp_path, "R1", BLOCKER)
+    assert gate_desk.is_newest(tmp_path, "R1", "")
+    triaged(tmp_path, "R2", ROLLBACK)
+    assert not gate_desk.is_newest(tmp_path, "R1", "")
+    assert gate_desk.is_newest(tmp_path, "R1", "R1")
+    assert gate_desk.evidence_age_s(tmp_path, "", "") is None
+    assert (gate_desk.evidence_age_s(tmp_path, "R1", "") or 99.0) < 60.0
 
 
 def test_the_identity_of_a_container_comes_from_the_evidence(tmp_path: Path) -> None:
