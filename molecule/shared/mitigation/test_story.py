@@ -106,12 +106,13 @@ def test_check_mode_shows_the_target_and_changes_nothing(mitigate: Callable[...,
 @pytest.fixture
 def frozen_leak(scenario: str, container: Callable[[str], Any]) -> Iterator[None]:
     """The client of the connection leak takes every slot that becomes free, which nothing mends but ending it; one that hangs keeps what it has."""
+    # The bracket keeps pkill from finding the shell that starts it.
     leaks = scenario == "mitigate_terminate_pg_idle"
     if leaks:
-        container("app-backend").check_output("pkill -STOP -f 'drill leak'")
+        container("app-backend").check_output("pkill -STOP -f '[d]rill leak'")
     yield
     if leaks:
-        container("app-backend").check_output("pkill -CONT -f 'drill leak'")
+        container("app-backend").check_output("pkill -CONT -f '[d]rill leak'")
 
 
 @pytest.mark.usefixtures("frozen_leak")
