@@ -18,8 +18,9 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.sre.incident_response.plugins.module_utils.probe import pg_act
 from ansible_collections.sre.incident_response.tests.integration.playbooks import STREAMS, Run, environment, run_playbook
-from ansible_collections.sre.incident_response.tests.integration.servers import STARTS_WITHIN_S, as_root
+from ansible_collections.sre.incident_response.tests.integration.servers import STARTS_WITHIN_S, address, as_root, eventually
 
 pytestmark = [pytest.mark.integration, as_root]
 
@@ -190,6 +191,20 @@ def test_rights_in_postgresql(users: Stack) -> None:
     assert users.sql(ended.format("postgres")) == (0, "1")
 
 
+def test_mitigation_login_is_enough_for_a_mitigation(users: Stack) -> None:
+    """What ends a blocker does so with the created login, and with no other one."""
+    holder = "(echo 'BEGIN; LOCK TABLE orders;'; sleep 60) | psql -XAtq -U app -d app_prod"
+    users.db.exec_run(["sh", "-c", holder], detach=True)
+    eventually(lambda: users.sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'")[1] == "1")
+    users.db.exec_run(["psql", "-XAtq", "-U", "app", "-d", "app_prod", "-c", "SELECT count(*) FROM orders"], detach=True)
+    eventually(lambda: users.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")[1] == "1")
+    pid, started = users.sql("SELECT pid, backend_start FROM pg_stat_activity WHERE state = 'idle in transaction'")[1].split("|")
+    values = {"pid": pid, "backend_start": started, "min_idle_s": 0, "protected": ""}
+    request = {"services": users.services(), "service": "db", "operation": "terminate_blocker", "act": True, "values": values, "options": {}}
+    answer = pg_act.answer(request)
+    assert (answer["reached_by"], answer["user"], answer["done"], answer["gone"]) == ("tcp", "ir_mitigation", [int(pid)], True)
+
+
 def test_rights_in_redis(users: Stack) -> None:
     """Keys below a declared prefix can be dropped, taken literally; every other key, and every value, is out of reach."""
     for key in ("cache:1", "odd[1]*x", "odd1", "cart:1"):
@@ -267,6 +282,33 @@ def test_unwritable_state_and_refused_webhook(users: Stack, tmp_path: Path) -> N
     run, result = users.preflight(preflight_webhooks=hooks, preflight_fail_below=50)
     assert run.rc == 0, run.output
     assert list(gaps(result)) == [("ready.webhook", "controller")]
+
+
+def test_servers_without_a_container(users: Stack) -> None:
+    """Reached by address, with the administrators' passwords: as on a plain host, or a managed database."""
+    users.sql("ALTER ROLE postgres PASSWORD 'adm-Pg-5'")
+    users.cli(users.plain, "CONFIG", "SET", "requirepass", "adm-Redis-6")
+    named = {"container": None, "login_user": "ir_away", "mitigation_user": None}
+    changes: dict[str, dict[str, Any] | None] = {**dict.fromkeys(("db", "saving", "rewriting", "plain"))}
+    changes["away"] = {**users.services()["db"], **named, "host": address(users.db)}
+    changes["cache"] = {**users.services()["plain"], **named, "host": address(users.plain)}
+    admins = {"monitoring_access_pg_admin_password": "adm-Pg-5", "monitoring_access_redis_admin_password": "adm-Redis-6"}
+    try:
+        made = users.access("-vvv", changes=changes, **admins)
+        again = users.access(changes=changes, **admins)
+        _run, result = users.preflight(changes)
+        removed = users.access(changes=changes, monitoring_access_state="absent", **admins)
+    finally:
+        users.cli(users.plain, "CONFIG", "SET", "requirepass", "", user="default", password="adm-Redis-6")
+        users.sql("ALTER ROLE postgres PASSWORD NULL")
+    assert (made.rc, again.rc, removed.rc) == (0, 0, 0), made.output + again.output + removed.output
+    assert (made.recap["box"]["changed"] > 0, again.recap["box"]["changed"]) == (True, 0)
+    # Given on the command line, as here, they are in the -vvv output's list of arguments; what is meant is the output of tasks.
+    assert "adm-Redis-6" not in made.output.partition("PLAY [")[2]
+    assert "adm-Pg-5" not in made.output.partition("PLAY [")[2]
+    assert gaps(result) == {}
+    assert {answer["service"] for answer in result["answers"] if answer["id"].endswith(".login")} == {"away", "cache"}
+    assert "ir_away" not in users.roles()
 
 
 @pytest.mark.parametrize("state", ["present", "absent"])
