@@ -250,3 +250,40 @@ def test_the_inventory_has_the_last_word(proposed: dict[str, Any], stage: Stage,
     assert "incident_mitigations does not allow terminate_pg_blocker for db" in " ".join(done.output.split())
     assert everybody(stage) == before
     assert ledger(proposed) == []
+
+
+def test_what_only_people_may_do_is_told_with_its_commands(
+    stage: Stage, server: Any, triage: Callable[..., Run], playbook: Callable[..., Run], tmp_path: Path
+) -> None:
+    """A prepared transaction belongs to its owner; approving it changes nothing."""
+    next(scenario for scenario in SCENARIOS if scenario.prepared).play(stage, "orphan")
+    time.sleep(WAIT_S)
+    where = inventory(tmp_path, {"db": {"kind": "postgresql", "container": server.name, "database": "stage"}})
+    proposal = triage(inventory=where).report["proposals"][0]
+    before = everybody(stage)
+    done = playbook("mitigate", "-e", f"incident_approve={proposal['id']}", inventory=where)
+    assert done.rc != 0
+    assert "which no role carries out" in " ".join(done.output.split())
+    assert proposal["command"] in done.output
+    assert everybody(stage) == before
+    assert stage.ask("SELECT count(*) FROM pg_prepared_xacts") == [(1,)]
+
+
+@pytest.mark.parametrize(("approve", "ends"), [("false", False), ("true", True)])
+def test_a_play_of_ones_own_gives_the_target(approve: str, ends: bool, stage: Stage, server: Any, state_dir: Path, tmp_path: Path) -> None:
+    """Without any triage: the role's own look is the evidence, and approval is asked for all the same."""
+    crowd(stage, "crowd")
+    time.sleep(WAIT_S)
+    (pid,) = stage.pids("crowd-holder")
+    before = everybody(stage)
+    where = inventory(tmp_path, {"db": {"kind": "postgresql", "container": server.name, "database": "stage"}})
+    target = {"terminate_pg_blocker_service": "db", "terminate_pg_blocker_target": {"pid": pid, "backend_start": before[pid][1]}}
+    play = {"name": "End it", "hosts": "all", "gather_facts": False, "roles": ["sre.incident_response.terminate_pg_blocker"], "vars": target}
+    file = tmp_path / "own.yml"
+    file.write_text(json.dumps([play]), encoding="utf-8")
+    options = json.dumps({"incident_state_dir": str(state_dir), "incident_approve": approve == "true"})
+    line = ["ansible-playbook", "-i", str(where), "-e", options, str(file)]
+    done = subprocess.run(line, env=environment(), cwd=PROJECT, check=False, timeout=120, **STREAMS)
+    assert done.returncode == 0, done.stdout
+    assert (f"changed={int(ends)}") in done.stdout
+    assert set(before) - set(everybody(stage)) == ({pid} if ends else set())
