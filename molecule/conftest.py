@@ -20,7 +20,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session")
 def scenario() -> str:
-    """Name of the scenario that molecule verifies, which is the id of its fault in small letters."""
+    """Name of the scenario that molecule verifies: the id of its fault in small letters, or ``mitigate_`` and a mitigation."""
     return os.environ["MOLECULE_SCENARIO_NAME"]
 
 
@@ -28,7 +28,8 @@ def scenario() -> str:
 def fault(scenario: str) -> dict[str, Any]:
     """What the drill role knows about the fault: `expect` is what triage has to find."""
     known = {path.stem.lower(): path for path in (PROJECT / "roles/drill/vars/faults").glob("*.yml")}
-    return yaml.safe_load(known[scenario].read_text(encoding="utf-8"))
+    mitigated = yaml.safe_load((PROJECT / "molecule/shared/mitigations.yml").read_text(encoding="utf-8"))
+    return yaml.safe_load(known[mitigated.get(scenario, scenario).lower()].read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="session")

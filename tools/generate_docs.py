@@ -211,6 +211,22 @@ def action(rule: Mapping[str, Any], title: str) -> list[str]:
     return lines
 
 
+# -- mitigations ----------------------------------------------------------------------------------------------------------------
+
+
+def mitigations_part() -> str:
+    """The generated part of docs/mitigations.md: what each role changes, and what proves it."""
+    rows = []
+    for role in roles():
+        path = role / "files/mitigation.yml"
+        if path.is_file():
+            one = read(path)
+            often = f"not within {one['cool_down_s'] // 60} min, at most {one['per_day']} a day" if one.get("per_day") else "-"
+            proof = ", ".join(f"`{glob}`" for glob in one["proof"])
+            rows.append((f"[{role.name}](../roles/{role.name}/README.md)", cell(one["effect"]), cell(one["undo"]), ", ".join(one["kinds"]), often, proof))
+    return "\n".join(table(("mitigation", "effect", "undo", "kinds of service", "how often", "fine afterwards"), rows))
+
+
 # -- README of a role -----------------------------------------------------------------------------------------------------------
 
 
@@ -290,6 +306,8 @@ def readme(path: Path, part: str) -> str | None:
 def generated() -> dict[Path, str]:
     """Every file that is written from data, with its content."""
     files = {ROOT / "docs/checks.md": checks_page(), ROOT / "docs/patterns.md": patterns_page()}
+    mitigations = ROOT / "docs/mitigations.md"
+    files[mitigations] = readme(mitigations, mitigations_part()) or ""
     for role in roles():
         path = role / "README.md"
         if path.is_file() and (role / "meta/argument_specs.yml").is_file():

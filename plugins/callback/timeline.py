@@ -256,6 +256,10 @@ class CallbackModule(CallbackBase):
         for sentence in self._recorder.sentences(outcome):
             self._tell(sentence)
         self._recorder.outcome(outcome)
+        triage = self._recorder.triage_of(outcome)
+        if triage and self._incident is None:
+            # What was done about an incident belongs into its report as well.
+            self._incident = self._join(triage, self._recorder.journal.path)
 
     # -- its end -----------------------------------------------------------------------------------------------------
 
@@ -320,12 +324,14 @@ class CallbackModule(CallbackBase):
 
         if self._workspace is not None:
             published = publish(self._workspace.path)
+            own = record = published.record
             if self._incident is not None:
-                tables = published.record.investigations
                 published = publish(self._incident)
                 # The incident may have been investigated before: what is printed is what this run looked at.
-                published.record.investigations = tables
-            self._print_board(published.record, published.html, self._workspace.problem)
+                published.record.investigations = own.investigations
+                # And of a run that changed something, what became of that.
+                record = own if own.decisions else published.record
+            self._print_board(record, published.html, self._workspace.problem)
 
     def _print_board(self, record: Record, report: Path, problem: str | None = None) -> None:
         from ansible_collections.sre.incident_response.plugins.plugin_utils.report.board import board

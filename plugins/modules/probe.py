@@ -40,6 +40,10 @@ evidence:
   description: The evidence document that C(docs/architecture.md) describes, without what only the controller knows.
   returned: success, when evidence was asked for
   type: dict
+answer:
+  description: What the steps of a mitigation asked for, see M(sre.incident_response.pg_session) and M(sre.incident_response.capture).
+  returned: success, when one of them asked
+  type: dict
 logs:
   description: The logs that M(sre.incident_response.fetch_logs) asked for, packed.
   returned: success, when logs were asked for
@@ -49,7 +53,7 @@ logs:
 import json
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sre.incident_response.plugins.module_utils.probe import fetch, runner
+from ansible_collections.sre.incident_response.plugins.module_utils.probe import answer, capture, fetch, pg_act, runner
 
 
 def main() -> None:
@@ -65,6 +69,9 @@ def main() -> None:
     runner.volunteer_for_oom()
     if request.get("entry") == "fetch":
         module.exit_json(changed=False, logs="\n".join(fetch.answer(request)))
+    others = {"pg_act": pg_act.answer, "capture": capture.answer}
+    if request.get("entry") in others:
+        module.exit_json(changed=False, answer=answer.told(others[request["entry"]], request))
     module.exit_json(changed=False, evidence=runner.collect(request))
 
 

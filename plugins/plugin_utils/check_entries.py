@@ -23,7 +23,7 @@ KINDS = (*TARGETS, "machine")
 OPERATORS = (">=", ">", "<=", "<", "==", "in")
 LEVELS = ("critical", "warning", "info")
 
-TEXT_KEYS = ("id", "question", "message", "ok", "unit", "thresholds_from", "mitigation", "privilege", "trap", "operator", "role")
+TEXT_KEYS = ("id", "question", "message", "ok", "unit", "thresholds_from", "mitigation", "privilege", "trap", "operator", "role", "fix")
 EXPRESSION_KEYS = ("when", "each", "value", "since", "critical_if", "warning_if", "info_if", "unknown_if", "critical_needs", "warning_needs")
 LIST_KEYS = ("kinds", "needs", "evidence")
 MAP_KEYS = ("facts", "target")

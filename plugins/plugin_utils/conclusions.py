@@ -143,6 +143,8 @@ def _verdict(record: Record) -> Verdict:
         return Verdict("incident", "INCIDENT", f"{first.pattern} on {first.service} ({first.verdict}, {first.score:.0f}){suggested}")
     if not record.diagnosed and not record.complete:
         return _verdict_so_far(record, critical)
+    if record.decisions and not record.diagnosed:
+        return _verdict_of_mitigation(record)
     if not record.findings and not record.machines:
         return Verdict("nothing", "NOTHING ASSESSED", "no machine was looked at")
     if critical and record.diagnosed:
@@ -160,6 +162,15 @@ def _verdict(record: Record) -> Verdict:
     if record.diagnosed:
         return Verdict("healthy", "NO INCIDENT FOUND", _counts(record))
     return Verdict("assessed", "NOTHING CRITICAL FOUND", _counts(record))
+
+
+def _verdict_of_mitigation(record: Record) -> Verdict:
+    """A run that was there to change something says what became of that."""
+    last = record.decisions[-1]
+    heads = {"verified": "MITIGATED", "nothing": "NOTHING TO DO", "refuse": "REFUSED", "not_proven": "NOT PROVEN", "failed": "FAILED"}
+    head = heads.get(last.verdict, "NOTHING CHANGED")
+    record.incident.title = f"{last.mitigation} of {last.service}" if last.mitigation else "Mitigation"
+    return Verdict("mitigated" if last.verdict in ("verified", "nothing") else "mitigation", head, last.sentence)
 
 
 def _verdict_so_far(record: Record, critical: int) -> Verdict:

@@ -21,7 +21,7 @@ from .findings import clean_text
 from .shapes import mapping, source_data, texts
 from .supplements import SUPPLEMENTS
 
-CONTAINER_SOURCES = frozenset(("container", "cgroup", "process", "logs", "volume", "dns"))
+CONTAINER_SOURCES = frozenset(("container", "cgroup", "process", "logs", "volume", "dns", "releases"))
 # What the controller knows without the machine; a service of which it knows nothing does not have the source.
 ELSEWHERE = frozenset(SUPPLEMENTS)
 NOT_LOOKED_AT = ("permission", "timeout", "auth", "error", "unfinished", "refused")

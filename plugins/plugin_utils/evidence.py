@@ -15,7 +15,7 @@ from .services import Checked
 from .workspace import Workspace
 
 SCHEMA = "sre.incident_response/evidence/1"
-SECRET_KEYS = ("login_password",)
+SECRET_KEYS = ("login_password", "mitigation_password")
 # What the probe's registry holds; tests/unit compares the two.
 SOURCES = (
     "container",
@@ -37,6 +37,10 @@ SOURCES = (
     "connections",
     "pg_detail",
     "redis_detail",
+    "pg_access",
+    "redis_access",
+    "releases",
+    "readiness",
 )
 
 

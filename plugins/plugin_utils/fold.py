@@ -17,6 +17,7 @@ from ansible_collections.sre.incident_response.plugins.plugin_utils.conclusions 
 from ansible_collections.sre.incident_response.plugins.plugin_utils.findings import FINDING, OK, ROLES, SEVERITY_ORDER, UNKNOWN, Finding
 from ansible_collections.sre.incident_response.plugins.plugin_utils.journal import Event, format_time, parse_time
 from ansible_collections.sre.incident_response.plugins.plugin_utils.record import (
+    Decision,
     Diagnosis,
     Entry,
     Investigation,
@@ -328,6 +329,18 @@ def _on_note(state: _Folding, event: Event) -> None:
     _enter(state, event, _text(event.data.get("summary"), "note"), kind=kind, severity=event.severity, service=_text(event.data.get("service")))
 
 
+def _on_gate(state: _Folding, event: Event) -> None:
+    """What was decided about a mitigation, or how it ended; one that is proven mitigates the incident."""
+    data = event.data
+    names = ("verdict", "sentence", "mitigation", "service", "proposal")
+    found = Decision(format_time(event.time), **{name: _text(data.get(name)) for name in names}, host=_text(data.get("target_host")))
+    state.record.decisions.append(found)
+    if found.verdict == "verified":
+        state.record.incident.mitigated = found.time
+    bad = found.verdict in ("refuse", "not_proven", "failed")
+    _enter(state, event, f"gate: {found.sentence}", kind="gate", severity="warning" if bad else None, service=found.service)
+
+
 def _on_investigation(state: _Folding, event: Event) -> None:
     """A topic that was looked at again replaces what an earlier look saw."""
     data = event.data
@@ -376,6 +389,7 @@ _HANDLERS = {
     "action": _on_action,
     "step": _on_step,
     "note": _on_note,
+    "gate": _on_gate,
     "investigation": _on_investigation,
     "metrics": _on_metrics,
     "run.interrupted": _on_interrupted,

@@ -193,6 +193,19 @@ class Metrics:
 
 
 @dataclass
+class Decision:
+    """What the gate decided about a mitigation, or how one ended; `verdict` is one word of gate.py or of gate_ledger.py."""
+
+    time: str
+    verdict: str
+    sentence: str
+    mitigation: str = ""
+    service: str = ""
+    host: str = ""
+    proposal: str = ""
+
+
+@dataclass
 class Incident:
     """Times are ISO-8601 UTC; `started` is the first sign in the evidence, `detected` when this run named the cause."""
 
@@ -212,7 +225,8 @@ class Incident:
 class Verdict:
     """`headline` is the word that is read first, `detail` the rest of the line. Only the code healthy is an all-clear.
 
-    `code`: incident, unclassified, warnings, healthy, incomplete, assessed (not diagnosed), nothing (not looked at).
+    `code`: incident, unclassified, warnings, healthy, incomplete, assessed (not diagnosed), nothing (not looked at), mitigated (done and
+    proven, or nothing to do), mitigation (any other end of a mitigation).
     """
 
     code: str
@@ -239,6 +253,7 @@ class Record:
     problems: list[str] = field(default_factory=list)
     investigations: list[Investigation] = field(default_factory=list)
     metrics: list[Metrics] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
 
     @property
     def bad(self) -> list[Finding]:

@@ -17,14 +17,17 @@ from ansible_collections.sre.incident_response.plugins.plugin_utils.journal impo
 from ansible_collections.sre.incident_response.plugins.plugin_utils.text import one_line
 
 COLLECTION = "sre.incident_response."
+GATE_ACTION = f"{COLLECTION}gate"
 # action: (key of its result that is believed, kind of the event)
 BELIEVED = {
     f"{COLLECTION}collect": ("incident_evidence", "evidence"),
     f"{COLLECTION}assess": ("incident_assessment", "assessment"),
+    f"{COLLECTION}preflight": ("incident_assessment", "assessment"),
     f"{COLLECTION}diagnose": ("incident_diagnosis", "diagnosis"),
     f"{COLLECTION}event": ("incident_event", "note"),
     f"{COLLECTION}investigate": ("incident_investigation", "investigation"),
     f"{COLLECTION}collect_metrics": ("incident_metrics", "metrics"),
+    GATE_ACTION: ("incident_decision", "gate"),
 }
 RECORDING_ACTIONS = frozenset(BELIEVED)
 # Events about more than the host of their task.
@@ -122,6 +125,11 @@ class Recorder:
                 if isinstance(problem, Mapping) and problem.get("sentence"):
                     told.append(f"{outcome.host}: {problem['sentence']}")
         return [one_line(self.journal.redactor.text(sentence)) for sentence in told]
+
+    def triage_of(self, outcome: Outcome) -> str:
+        """The run whose proposal a decision of the gate is about, "" for anything else."""
+        decision = outcome.result.get("incident_decision") if outcome.action == GATE_ACTION and not outcome.censored else None
+        return str(decision.get("run") or "") if isinstance(decision, Mapping) else ""
 
     def _believed(self, outcome: Outcome) -> bool:
         if outcome.action not in BELIEVED or outcome.censored:

@@ -40,6 +40,8 @@ KEYS = {
     "database": Key("text", ("postgresql",)),
     "login_user": Key("text", DATABASES),
     "login_password": Key("secret", DATABASES),
+    "mitigation_user": Key("text", DATABASES),
+    "mitigation_password": Key("secret", DATABASES),
     "login_unix_socket": Key("text", ("postgresql",)),
     "cache_prefixes": Key("list", ("redis",)),
 }

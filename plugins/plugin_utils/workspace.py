@@ -99,13 +99,18 @@ class Workspace:
 
     # -- evidence --------------------------------------------------------------------------------------------------
 
-    def write_evidence(self, document: Mapping[str, Any]) -> str:
-        """Store an evidence document and make it its host's newest; returns its SHA-256."""
+    def keep(self, document: Mapping[str, Any]) -> str:
+        """Store a document under its SHA-256 and return where, relative to the run's folder."""
         text = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode("utf-8", "replace")
         digest = hashlib.sha256(text).hexdigest()
         stored = self.path / "evidence" / "sha256" / digest[:2] / digest
         if not stored.exists():
             _write(stored, text)
+        return f"evidence/sha256/{digest[:2]}/{digest}"
+
+    def write_evidence(self, document: Mapping[str, Any]) -> str:
+        """Store an evidence document and make it its host's newest; returns its SHA-256."""
+        digest = self.keep(document).rpartition("/")[2]
         _link(self._host_file(str(document["host"])), Path("..") / "sha256" / digest[:2] / digest)
         return digest
 

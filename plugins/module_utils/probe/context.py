@@ -56,7 +56,7 @@ KINDS = ("fastapi", "nginx", "postgresql", "redis", "external")
 CONTAINER_KINDS = ("fastapi", "nginx", "postgresql", "redis")
 DEFAULT_PORTS = {"fastapi": 8000, "nginx": 80, "postgresql": 5432, "redis": 6379}
 ERROR_KINDS = ("timeout", "permission", "absent", "refused", "auth", "unsupported", "error", "unfinished")
-SECRET_KEYS = ("login_password",)
+SECRET_KEYS = ("login_password", "mitigation_password")
 
 DEFAULT_OPTIONS: dict[str, Any] = {
     "log_window_s": 900,  # errors are counted in this window ...

@@ -24,12 +24,16 @@ from . import (
     http,
     kernel,
     logs,
+    pg_access,
     pg_detail,
     postgresql,
     process,
     processes,
+    readiness,
     redis,
+    redis_access,
     redis_detail,
+    releases,
     tls,
     volume,
 )
@@ -69,6 +73,9 @@ SERVICE_SOURCES: list[Source] = [
     Source("connections", connections.collect, CONTAINER_KINDS, needs_container=True, deep=True),
     Source("pg_detail", pg_detail.collect, ("postgresql",), limit_s=16.0, deep=True),
     Source("redis_detail", redis_detail.collect, ("redis",), limit_s=16.0, deep=True),
+    Source("pg_access", pg_access.collect, ("postgresql",), limit_s=12.0, deep=True),
+    Source("redis_access", redis_access.collect, ("redis",), deep=True),
+    Source("releases", releases.collect, ("fastapi", "nginx"), needs_container=True, deep=True),
 ]
 MACHINE_SOURCES: list[Source] = [
     Source("host", host.collect),
@@ -77,4 +84,5 @@ MACHINE_SOURCES: list[Source] = [
     Source("dns", dns.collect_machine),
     Source("changes", changes.collect),
     Source("kernel", kernel.collect),
+    Source("readiness", readiness.collect, deep=True),
 ]

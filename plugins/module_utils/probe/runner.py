@@ -159,7 +159,7 @@ def wanted_jobs(services: dict[str, Service], sources: list[str] | None, deep: b
     """The jobs for these services and the machine; ``sources`` limits them to those names, and a deep one needs a deep look."""
     jobs = []
     for source in MACHINE_SOURCES:
-        if sources is None or source.name in sources:
+        if (deep or not source.deep) and (sources is None or source.name in sources):
             jobs.append(Job(source, None))
     for service in services.values():
         for source in SERVICE_SOURCES:

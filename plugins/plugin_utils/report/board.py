@@ -27,6 +27,8 @@ _COLOURS = {
     "incomplete": "yellow",
     "assessed": "green",
     "nothing": "yellow",
+    "mitigated": "green",
+    "mitigation": "yellow",
 }
 _SEVERITY_COLOURS = {"critical": "bright red", "warning": "yellow", "info": None}
 
