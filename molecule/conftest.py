@@ -28,7 +28,7 @@ def scenario() -> str:
 def fault(scenario: str) -> dict[str, Any]:
     """What the drill role knows about the fault: `expect` is what triage has to find."""
     known = {path.stem.lower(): path for path in (PROJECT / "roles/drill/vars/faults").glob("*.yml")}
-    mitigated = yaml.safe_load((PROJECT / "molecule/shared/mitigations.yml").read_text(encoding="utf-8"))
+    mitigated = yaml.safe_load((PROJECT / "molecule/shared/vars/mitigations.yml").read_text(encoding="utf-8"))
     return yaml.safe_load(known[mitigated.get(scenario, scenario).lower()].read_text(encoding="utf-8"))
 
 

@@ -19,6 +19,8 @@ from .workspace import Workspace
 
 _ID = re.compile(r"P[0-9]{1,3}")
 _SHORTEST = 200
+# Only the check knows a stop from a kill, which a person in need may have ordered as well.
+STOPPED = "docker.stopped_by_operator"
 
 
 class ApprovalError(ValueError):
@@ -62,6 +64,12 @@ class Triage:
     def evidence(self, host: str) -> dict[str, Any]:
         """The evidence document of a machine, empty without one."""
         return Workspace.open(self.folder).evidence(host) or {}
+
+    def found(self, check: str, service: str, host: str) -> bool:
+        """Whether the triage had this finding about a service."""
+        documents = Workspace.open(self.folder).findings().values()
+        findings = [one for document in documents for one in items(mapping(document).get("findings"))]
+        return any((one.get("id"), one.get("state"), one.get("service"), one.get("host")) == (check, "finding", service, host) for one in findings)
 
 
 def newest_triage(state_dir: Path, incident: str = "") -> Triage | None:
@@ -114,7 +122,7 @@ def identity(proposal: Proposal, triage: Triage) -> dict[str, Any]:
         "container": container.get("name"),
         "container_id": container.get("id"),
         "started_at": container.get("started_at"),
-        "stopped_by_operator": container.get("stopped_by_operator"),
+        "stopped_by_operator": triage.found(STOPPED, proposal.service, proposal.host),
         "looked_at": document.get("collected_at"),
     }
     given = {key: value for key, value in proposal.target.items() if value is not None}

@@ -197,18 +197,20 @@ def test_fault_can_be_injected_and_taken_back(name: str) -> None:
 def test_every_scenario_has_a_fault() -> None:
     """The molecule scenario of a fault has its id in small letters. Faults without one are run by the accuracy bench alone."""
     scenarios = {path.parent.name for path in (project.ROOT / "molecule").glob("*/molecule.yml")} - {"default"}
-    mitigated = project.read(project.ROOT / "molecule/shared/mitigations.yml")
+    mitigated = project.read(project.ROOT / "molecule/shared/vars/mitigations.yml")
     faults = {name.lower() for name in project.faults()}
     assert scenarios - set(mitigated), "no fault has a scenario"
     assert scenarios - set(mitigated) <= faults, f"without fault: {sorted(scenarios - set(mitigated) - faults)}"
-    assert set(mitigated.values()) <= set(project.faults()), f"molecule/shared/mitigations.yml names {sorted(set(mitigated.values()) - set(project.faults()))}"
+    assert set(mitigated.values()) <= set(project.faults()), (
+        f"molecule/shared/vars/mitigations.yml names {sorted(set(mitigated.values()) - set(project.faults()))}"
+    )
 
 
 def test_every_mitigation_has_a_scenario() -> None:
     """What changes something is shown on a fault: broken, proposed, refused without approval, done, proven, and not done twice."""
     roles = {path.parents[1].name for path in (project.ROOT / "roles").glob("*/files/mitigation.yml")}
     scenarios = {path.parent.name for path in (project.ROOT / "molecule").glob("mitigate_*/molecule.yml")}
-    mitigated = project.read(project.ROOT / "molecule/shared/mitigations.yml")
+    mitigated = project.read(project.ROOT / "molecule/shared/vars/mitigations.yml")
     assert roles, "no role describes a mitigation"
     assert {f"mitigate_{role}" for role in roles} == scenarios == set(mitigated)
 

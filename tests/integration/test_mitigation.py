@@ -133,6 +133,22 @@ def test_a_superuser_is_never_ended(way: dict[str, str], stage: Stage, server: A
         shell.wait()
 
 
+def test_the_declared_login_for_mitigations_is_the_only_one(stage: Stage, server: Any, act: Callable[..., dict[str, Any]]) -> None:
+    """It has no more rights than that takes; when it does not exist nobody else's is used instead."""
+    exists = "SELECT FROM pg_roles WHERE rolname = 'signaller'"
+    psql(server, f"DO $$ BEGIN IF NOT EXISTS ({exists}) THEN CREATE ROLE signaller LOGIN PASSWORD '{PASSWORD}'; END IF; END $$")
+    psql(server, "GRANT pg_monitor, pg_signal_backend TO signaller")
+    crowd(stage, "crowd")
+    (pid,) = stage.pids("crowd-holder")
+    values = {"pid": pid, "backend_start": everybody(stage)[pid][1]}
+    refused = act("terminate_blocker", values, mitigation_user="nobody_here", mitigation_password=PASSWORD)
+    assert refused["ok"] is False
+    assert "nobody_here" in refused["reason"]
+    assert pid in everybody(stage)
+    answer = act("terminate_blocker", values, mitigation_user="signaller", mitigation_password=PASSWORD)
+    assert (answer["done"], answer["user"]) == ([pid], "signaller")
+
+
 def test_only_the_query_that_was_seen_is_cancelled(stage: Stage, act: Callable[..., dict[str, Any]]) -> None:
     """A query that began after the triage looked is another one."""
     crowd(stage, "crowd", 2)

@@ -103,9 +103,12 @@ def test_check_mode_shows_the_target_and_changes_nothing(mitigate: Callable[...,
     assert world() == before
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def frozen_leak(scenario: str, container: Callable[[str], Any]) -> Iterator[None]:
-    """The client of the connection leak takes every slot that becomes free, which nothing mends but ending it; one that hangs keeps what it has."""
+    """The client of the connection leak takes every slot that becomes free, which nothing mends but ending it; one that hangs keeps what it has.
+
+    It hangs until the end of the story.
+    """
     # The bracket keeps pkill from finding the shell that starts it.
     leaks = scenario == "mitigate_terminate_pg_idle"
     if leaks:

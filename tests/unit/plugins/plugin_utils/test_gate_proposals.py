@@ -119,13 +119,16 @@ def test_an_approval_is_about_one_triage(tmp_path: Path) -> None:
 
 def test_the_identity_of_a_container_comes_from_the_evidence(tmp_path: Path) -> None:
     folder = triaged(tmp_path, "R1", {**BLOCKER, "service": "backend", "target": {"container": "app-backend"}})
-    data = {"name": "app-backend", "id": "abc", "started_at": "2026-11-23T14:00:00Z", "stopped_by_operator": True}
+    data = {"name": "app-backend", "id": "abc", "started_at": "2026-11-23T14:00:00Z"}
+    stopped = {"id": "docker.stopped_by_operator", "state": "finding", "service": "backend", "host": "web1"}
+    Workspace(folder, "R1").write_findings("container_check", {"findings": [stopped, "no finding"]})
     (folder / "evidence/hosts").mkdir(parents=True)
     services = {"backend": {"sources": {"container": {"ok": True, "data": data}}}}
     Workspace(folder, "R1").write_evidence({"host": "web1", "collected_at": "2026-11-23T14:05:00Z", "services": services})
     found = newest_triage(tmp_path)
     assert found is not None
     target = identity(found.proposals[0], found)
+    assert not found.found("docker.stopped_by_operator", "db", "web1")
     assert (target["container_id"], target["started_at"], target["stopped_by_operator"]) == ("abc", "2026-11-23T14:00:00Z", True)
 
 
