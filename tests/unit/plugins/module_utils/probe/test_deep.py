@@ -48,7 +48,7 @@ def on_machine(root: str, service: Service = APP, **options: Any) -> Any:
 
 
 def test_deep_sources_are_asked_by_a_deep_look_only() -> None:
-    services = {"db": Service("db", "postgresql", {"container": "db"}), "redis": Service("redis", "redis", {"container": "r"})}
+    services = {"app": APP, "db": Service("db", "postgresql", {"container": "db"}), "redis": Service("redis", "redis", {"container": "r"})}
     deep = {source.name for source in registry.SERVICE_SOURCES if source.deep}
     assert deep == {"processes", "connections", "pg_detail", "redis_detail", "pg_access", "redis_access", "releases"}
     assert not deep & {job.source.name for job in runner.wanted_jobs(services, None)}
