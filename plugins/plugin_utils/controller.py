@@ -24,8 +24,6 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import yaml
 from ansible_collections.sre.incident_response.plugins.module_utils.probe import readiness
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion
 
 from .findings import clean_text
 from .web import all_at_once
@@ -61,6 +59,10 @@ def state(workspace: Workspace) -> dict[str, Any]:
 
 def version(name: str, wanted: str, found: str | None) -> dict[str, Any]:
     """``{name wanted found ok}``; ``found`` is None for what is not installed."""
+    # ansible-core needs it itself, so it is there whenever a playbook runs; not where ansible-test only imports.
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+    from packaging.version import InvalidVersion
+
     try:
         good = found is not None and SpecifierSet(wanted, prereleases=True).contains(found)
     except (InvalidSpecifier, InvalidVersion):

